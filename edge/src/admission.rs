@@ -76,9 +76,9 @@ impl Admission {
     /// The caller, if the credential is valid, has the scope, and is within the rate limit for the class of
     /// routes.
     ///
-    /// A missing, malformed, unknown, wrong, expired or revoked credential gets one and the same response,
-    /// and counts against the address; a valid one is never refused because of failed logins from its
-    /// address.
+    /// A missing, malformed, unknown, wrong, expired or revoked credential gets one and the same response.
+    /// One that is not valid counts against the address as a failed login; a request without any counts
+    /// against a larger limit. A valid one is never refused because of failed logins from its address.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
@@ -191,7 +191,17 @@ impl Admission {
     fn unauthenticated(&self, peer: Peer, headers: &HeaderMap) -> ApiError {
         let detail = "send a valid API key as Authorization: Bearer weir_…";
         let refused = || ApiError::new(ProblemKind::Unauthenticated, detail);
-        self.login_failed(peer, headers).err().unwrap_or_else(refused)
+        if credential::is_offered(headers) {
+            return self.login_failed(peer, headers).err().unwrap_or_else(refused);
+        }
+        // Who sends its credential only when asked for it has not failed to log in.
+        match self.limiters.asked_for_challenge(self.client(peer, headers)) {
+            Ok(()) => refused(),
+            Err(none_left) => retry_later(
+                ApiError::new(ProblemKind::RateLimited, "too many requests without a credential"),
+                &none_left,
+            ),
+        }
     }
 
     /// Takes one request from the principal's rate limit.

@@ -9,6 +9,10 @@ use schemas::problem::{Fault, PROBLEM_JSON, Problem, ProblemKind};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// Schemes of credentials (RFC 9110, section 11.6.1), each in a header of its own. Some senders offer a password
+/// only after such a challenge (Amazon SNS).
+const CHALLENGES: [&str; 2] = ["Bearer", r#"Basic realm="weir", charset="UTF-8""#];
+
 /// A problem with its headers and extension members. [`Service`](crate::service::Service) writes it, because
 /// it knows the request's path and ids.
 #[derive(Debug, Clone)]
@@ -32,7 +36,9 @@ impl ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if kind == ProblemKind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            for challenge in CHALLENGES {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
         }
         let body = ErrorBody { problem: Problem::new(kind, detail), members: Vec::new() };
         Self { body: Box::new(body), headers }

@@ -28,6 +28,11 @@ pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     decoded.split_once(':').map(|(_, password)| Cow::Owned(password.to_owned()))
 }
 
+/// Whether a request carries a credential, a valid one or not.
+pub(crate) fn is_offered(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) || headers.contains_key(FIREHOSE_KEY)
+}
+
 /// A header that occurs at most once; an error if it occurs more often, is too long or is not text.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();

@@ -8,7 +8,7 @@
 //! [`access`] guards those that need a credential ([`admission`], [`credential`], [`key_ring`], [`identity`],
 //! [`rates`], [`quotas`], [`peer`]); [`tenants`] holds limits and usage by tenant, [`trail`] admissions and refusals for
 //! the audit log, [`health`] the probes, [`api_error`] the error responses, and [`openapi`] the common parts
-//! of the API documents.
+//! of the API documents. [`outbound`] makes clients that ask others.
 
 pub mod access;
 pub mod admission;
@@ -22,6 +22,7 @@ pub mod key_ring;
 mod listener;
 mod metrics_text;
 pub mod openapi;
+pub mod outbound;
 pub mod peer;
 pub mod quotas;
 pub mod rates;

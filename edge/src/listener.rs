@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     peer::Peer,
-    serving::Serving,
+    serving::{Serving, refused},
     slots::Slots,
     tls::{Tls, TlsConfig, TlsError},
 };
@@ -191,7 +191,7 @@ impl Listener {
 /// Serves the connection, or closes it if there are too many.
 fn take(slots: &Slots, serving: &Arc<Serving>, stream: TcpStream, peer: Peer) {
     let Some(slot) = slots.take(peer.0) else {
-        metrics::counter!("weir_connections_refused_total", "listener" => serving.name).increment(1);
+        refused(serving.name).increment(1);
         debug!(listener = serving.name, "too many connections; closing a new one");
         return;
     };

@@ -18,8 +18,9 @@ impl Modify for BearerScheme {
     fn modify(&self, document: &mut Document) {
         let mut scheme =
             HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("weir_<id>_<secret>").build();
-        scheme.description =
-            Some("An API key, `weir_<id>_<secret>`, or a token of a configured issuer".into());
+        scheme.description = Some(
+            "An API key, `weir_<id>_<secret>`, or an issuer's token; also as the password of `Basic`".into(),
+        );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
     }

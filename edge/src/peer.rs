@@ -1,6 +1,6 @@
 //! Network address of a request's client.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -35,13 +35,22 @@ impl Peer {
             if !is_proxy(client, proxies) {
                 break;
             }
-            match hop.trim().parse() {
-                Ok(address) => client = address,
-                Err(_) => break,
+            match address_of(hop.trim()) {
+                Some(address) => client = address,
+                None => break,
             }
         }
         client
     }
+}
+
+/// The address of an entry: alone, in brackets, or with a port, as some gateways write it
+/// (`192.0.2.1:4362`, `[2001:db8::1]:4362`).
+fn address_of(entry: &str) -> Option<IpAddr> {
+    let alone = || entry.parse().ok();
+    let with_port = || entry.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || entry.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    alone().or_else(with_port).or_else(in_brackets)
 }
 
 /// Whether the peer is a trusted proxy.
@@ -91,6 +100,17 @@ mod tests {
         check("10.1.1.1", &["garbage"], "10.1.1.1");
         check("10.1.1.1", &[], "10.1.1.1");
         check("::ffff:10.1.1.1", &["203.0.113.5"], "203.0.113.5");
+    }
+
+    #[test]
+    fn an_entry_may_have_a_port() {
+        check("10.1.1.1", &["203.0.113.5:4362"], "203.0.113.5");
+        check("10.1.1.1", &["198.51.100.7:1, 10.2.2.2:443"], "198.51.100.7");
+        check("10.1.1.1", &["[2001:db8::1]:4362"], "2001:db8::1");
+        check("10.1.1.1", &["[2001:db8::1]"], "2001:db8::1");
+        check("10.1.1.1", &["2001:db8::1"], "2001:db8::1");
+        check("10.1.1.1", &["203.0.113.5:port"], "10.1.1.1");
+        check("10.1.1.1", &["[203.0.113.5]"], "10.1.1.1");
     }
 
     #[test]

@@ -77,6 +77,16 @@ impl CallerKind {
     }
 }
 
+/// Requests without a credential that an address may send for each failed login: some senders begin every
+/// request without one, and none of them costs a look at a key.
+const CHALLENGES_PER_FAILED_LOGIN: u32 = 100;
+/// The class of addresses that fail to log in, beside those of callers.
+const ADDRESS: &str = "address";
+
+fn limited(class: &'static str) -> metrics::Counter {
+    metrics::counter!("weir_rate_limited_total", "tenant_class" => class)
+}
+
 /// Number of running replicas of a service.
 pub type ReplicasWatch = watch::Receiver<NonZeroU32>;
 
@@ -88,6 +98,7 @@ pub struct Limiters {
     programs: Option<Limiter<Caller>>,
     people: Option<Limiter<Caller>>,
     failed_logins: Limiter<Network>,
+    challenges: Limiter<Network>,
     key_readings: Limiter<Network>,
 }
 
@@ -96,11 +107,18 @@ impl Limiters {
     pub fn new(rates: &Rates) -> Self {
         let tenth = |n: NonZeroU32| NonZeroU32::new(n.get() / 10).unwrap_or(NonZeroU32::MIN);
         let failed = rates.failed_logins_per_minute;
+        let challenges =
+            NonZeroU32::new(CHALLENGES_PER_FAILED_LOGIN).map_or(failed, |each| failed.saturating_mul(each));
+        // With 0, so that a rate sees the first one.
+        for class in [CallerKind::Program.name(), CallerKind::Person.name(), ADDRESS] {
+            limited(class).increment(0);
+        }
         Self {
             replicas: watch::channel(NonZeroU32::MIN).1,
             programs: rates.per_key_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             people: rates.per_person_per_minute.map(|n| Limiter::new(n, tenth(n), rates.max_keys)),
             failed_logins: Limiter::new(failed, failed, rates.max_keys),
+            challenges: Limiter::new(challenges, challenges, rates.max_keys),
             key_readings: Limiter::new(failed, failed, rates.max_keys),
         }
     }
@@ -121,7 +139,7 @@ impl Limiters {
         let Some(limiter) = limiter else { return Ok(None) };
         let taken = limiter.take_of(caller, *self.replicas.borrow());
         if taken.is_err() {
-            metrics::counter!("weir_rate_limited_total", "tenant_class" => kind.name()).increment(1);
+            limited(kind.name()).increment(1);
         }
         taken.map(Some)
     }
@@ -132,11 +150,20 @@ impl Limiters {
         self.key_readings.take_of(Network::from(client), *self.replicas.borrow()).is_ok()
     }
 
+    /// Counts a request without a credential against its address; `Err` if there were too many.
+    pub fn asked_for_challenge(&self, client: IpAddr) -> Result<(), Allowance> {
+        let taken = self.challenges.take_of(Network::from(client), *self.replicas.borrow());
+        if taken.is_err() {
+            limited(ADDRESS).increment(1);
+        }
+        taken.map(|_| ())
+    }
+
     /// Counts a failed login against its address; `Err` if there were too many.
     pub fn login_failed(&self, client: IpAddr) -> Result<(), Allowance> {
         let taken = self.failed_logins.take_of(Network::from(client), *self.replicas.borrow());
         if taken.is_err() {
-            metrics::counter!("weir_rate_limited_total", "tenant_class" => "address").increment(1);
+            limited(ADDRESS).increment(1);
         }
         taken.map(|_| ())
     }

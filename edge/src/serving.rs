@@ -42,6 +42,19 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// `Strict-Transport-Security` of responses over TLS: one year (RFC 6797).
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
+/// Reasons of failed handshakes.
+const REFUSED: &str = "refused";
+const TIMEOUT: &str = "timeout";
+
+/// Connections that were closed because there were too many.
+pub(crate) fn refused(listener: &'static str) -> metrics::Counter {
+    metrics::counter!("weir_connections_refused_total", "listener" => listener)
+}
+
+fn failed_handshakes(listener: &'static str, reason: &'static str) -> metrics::Counter {
+    metrics::counter!("weir_tls_handshakes_failed_total", "listener" => listener, "reason" => reason)
+}
+
 /// State that a listener's connections share.
 #[derive(Debug)]
 pub(crate) struct Serving {
@@ -67,6 +80,13 @@ impl Serving {
         tls: Option<Arc<Tls>>,
         open: Open,
     ) -> Self {
+        // With 0, so that a rate sees the first one.
+        refused(name).increment(0);
+        if tls.is_some() {
+            for reason in [REFUSED, TIMEOUT] {
+                failed_handshakes(name, reason).increment(0);
+            }
+        }
         Self { name, limits, router, tls, open }
     }
 
@@ -107,16 +127,15 @@ impl Serving {
                 Ok(Ok(stream)) => return Some(stream),
                 Ok(Err(error)) => {
                     debug!(listener = self.name, %error, "a TLS handshake failed");
-                    "refused"
+                    REFUSED
                 }
                 Err(_) => {
                     debug!(listener = self.name, "a TLS handshake took too long");
-                    "timeout"
+                    TIMEOUT
                 }
             },
         };
-        metrics::counter!("weir_tls_handshakes_failed_total", "listener" => self.name, "reason" => reason)
-            .increment(1);
+        failed_handshakes(self.name, reason).increment(1);
         None
     }
 

@@ -19,7 +19,7 @@ use schemas::{
     Envelope, TraceContext,
     codec::{self, Framing},
 };
-pub use settings::{MAX_RECORD_BYTES, ProducerConfig, Purpose};
+pub use settings::{MAX_RECORD_BYTES, ProducerConfig, Purpose, QUEUE_BYTES, QUEUE_RECORDS};
 pub use tally::Tally;
 use thiserror::Error;
 
@@ -115,6 +115,7 @@ impl Producer {
             Ok(()) => Ok(delivery),
             Err((SendProblem::Now(error), _)) => Err(error),
             Err((SendProblem::Undeliverable(failure), waiter)) => {
+                self.context().note_refusal(waiter.topic, &failure);
                 waiter.resolve(Err(failure));
                 Ok(delivery)
             }
@@ -133,6 +134,7 @@ impl Producer {
             match self.enqueue(&record, waiter) {
                 Ok(()) => return Ok(()),
                 Err((SendProblem::Undeliverable(failure), unsent)) => {
+                    self.context().note_refusal(unsent.topic, &failure);
                     unsent.resolve(Err(failure));
                     return Ok(());
                 }

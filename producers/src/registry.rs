@@ -108,7 +108,7 @@ impl Registry {
         config.url.truncate(config.url.trim_end_matches('/').len());
         // Refused where the process has a provider already, which is then the one that is used.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let http = Client::builder()
+        let http = edge::outbound::client_builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

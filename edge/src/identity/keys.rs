@@ -178,7 +178,7 @@ impl IssuerKeys {
     pub(super) fn new(issuer: String, source: KeySource) -> Result<Self, reqwest::Error> {
         // Whoever came first has installed the same provider.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder()
+        let client = crate::outbound::client_builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;

@@ -16,6 +16,7 @@ use schemas::changes::waivers::GrantedWaivers;
 use tokio::sync::watch;
 
 use super::{policy::Budgets, shares::TenantQuotas, signature::WebhookSecrets};
+use crate::kafka::{QUEUE_BYTES, QUEUE_RECORDS};
 
 /// The waivers that hold, as they are now.
 pub type WaiversWatch = watch::Receiver<Arc<GrantedWaivers>>;
@@ -121,6 +122,10 @@ pub struct Limits {
     pub decoded_ratio: usize,
     /// Maximum size of all bodies in flight, sent and decoded, in bytes. A tenant may take a quarter of it.
     pub in_hand_bytes: usize,
+    /// Size of the producer's send queue, in records. A tenant may take a quarter of it.
+    pub queue_records: usize,
+    /// Size of the producer's send queue, in bytes. A tenant may take a quarter of it.
+    pub queue_bytes: usize,
     /// Maximum size of webhook bodies for known tenants before their signature is checked, in bytes. A tenant
     /// may take a quarter of it, and one address half of that.
     pub unproven_bytes: usize,
@@ -144,6 +149,8 @@ impl Default for Limits {
             decoded_bytes: 8 * 1024 * 1024,
             decoded_ratio: 100,
             in_hand_bytes: 64 * 1024 * 1024,
+            queue_records: QUEUE_RECORDS,
+            queue_bytes: QUEUE_BYTES,
             unproven_bytes: 16 * 1024 * 1024,
             stranger_bytes: 4 * 1024 * 1024,
             body_bytes_per_second: 64 * 1024,

@@ -3,7 +3,7 @@
 use edge::api_error::ApiError;
 use http::{HeaderMap, header};
 use mime::Mime;
-use schemas::problem::ProblemKind;
+use schemas::{codec::json::is_utf8, problem::ProblemKind};
 
 /// CloudEvents mode of a request (CloudEvents HTTP binding 1.0.2, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ fn media_type(headers: &HeaderMap) -> Result<Mime, String> {
     };
     let media: Mime = text.parse().map_err(|_| format!("{text:?} is no media type"))?;
     match media.get_param(mime::CHARSET) {
-        Some(charset) if charset != mime::UTF_8 => {
+        Some(charset) if !is_utf8(charset.as_str()) => {
             Err(format!("charset {charset} is not supported; use utf-8"))
         }
         _ => Ok(media),
@@ -117,6 +117,8 @@ mod tests {
         check(&["application/cloudevents+json"], Some(&ContentMode::Structured));
         check(&["Application/CloudEvents+JSON; charset=\"UTF-8\""], Some(&ContentMode::Structured));
         check(&["application/cloudevents-batch+json;charset=utf-8"], Some(&ContentMode::Batch));
+        check(&["application/cloudevents+json; charset=utf8"], Some(&ContentMode::Structured));
+        check(&["application/json; charset=US-ASCII"], Some(&ContentMode::Binary));
         for json in ["application/json", "application/json; charset=utf-8", "application/vnd.acme+json"] {
             check(&[json], Some(&ContentMode::Binary));
         }
@@ -179,6 +181,7 @@ mod tests {
         assert!(of("text/plain; charset=UTF-8", true));
         assert!(of("application/json", true) && of("application/json", false));
         assert!(!of("text/plain; charset=UTF-8", false));
+        assert!(of("text/plain; charset=\"utf8\"", true) && of("application/json; charset=us-ascii", false));
         assert!(!of("text/plain; charset=latin1", true) && !of("text/html", true));
     }
 }

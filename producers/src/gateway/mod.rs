@@ -24,6 +24,7 @@ mod policy;
 mod publisher;
 mod reading;
 mod router;
+mod send_queue;
 mod settle;
 mod shares;
 mod signature;
@@ -57,6 +58,7 @@ use tracing::{error, info};
 
 use self::{
     body::{Budget, Patience},
+    send_queue::SendQueue,
     settle::{InHand, Rejected},
     shares::{Bytes, Charge, Holder, Quotas},
 };
@@ -72,6 +74,7 @@ struct App {
     /// Budget for webhook bodies of unknown tenants.
     strangers: Budget,
     quotas: Quotas,
+    send_queue: SendQueue,
     in_hand: Mutex<InHand>,
     decisions: policy::Decisions,
     stopping: AtomicBool,
@@ -91,6 +94,11 @@ impl App {
             unproven: budget(config.limits.unproven_bytes),
             strangers: budget(config.limits.stranger_bytes),
             quotas: Quotas::new(&config.quotas, tenants.clone()),
+            send_queue: SendQueue::new(
+                config.limits.queue_records,
+                config.limits.queue_bytes,
+                tenants.clone(),
+            ),
             in_hand: Mutex::default(),
             decisions: policy::Decisions::default(),
             stopping: AtomicBool::new(false),

@@ -27,6 +27,17 @@ pub(super) async fn decoded<T: Send + 'static>(
     deadline: Instant,
     parse: impl FnOnce(&Bytes) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Charge), ApiError> {
+    unpacked(app, encoding, sent, deadline, move |body: &Bytes, _: &mut Charge| parse(body)).await
+}
+
+/// The same for a body that unpacks to more bytes: `parse` charges them.
+pub(super) async fn unpacked<T: Send + 'static>(
+    app: &Arc<App>,
+    encoding: ContentEncoding,
+    sent: Sent,
+    deadline: Instant,
+    parse: impl FnOnce(&Bytes, &mut Charge) -> Result<T, ApiError> + Send + 'static,
+) -> Result<(T, Charge), ApiError> {
     let weight = Weight::of(encoding, &sent.bytes);
     let worker = Arc::clone(app);
     let Sent { bytes, mut charge } = sent;
@@ -34,7 +45,8 @@ pub(super) async fn decoded<T: Send + 'static>(
     let work = move || {
         let decoded =
             encoding::decode(encoding, bytes, &worker.config.limits, &mut |more| charge.grow(more))?;
-        Ok((parse(&decoded)?, charge))
+        let parsed = parse(&decoded, &mut charge)?;
+        Ok((parsed, charge))
     };
     run(&app.budget, &holder, weight, deadline, work).await
 }

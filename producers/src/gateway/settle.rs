@@ -15,10 +15,13 @@ use futures_util::FutureExt;
 use http::StatusCode;
 use schemas::{Envelope, EventId, TraceContext, problem::ProblemKind};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 use utoipa::ToSchema;
 
-use super::{App, publisher::Delivery, sources::RecordCounts};
+use super::{App, publisher::Delivery, send_queue::Queued, sources::RecordCounts};
 use crate::kafka::{Acknowledged, DeliveryFailure, Health, SendError};
 
 /// An event that Kafka acknowledged, with its position.
@@ -111,10 +114,11 @@ impl InHand {
     }
 }
 
-/// An event in flight to Kafka. Dropping it (the client disconnected) takes it out of the list.
+/// An event in flight to Kafka. Dropping it (the client disconnected) takes it out of the list; its place in the
+/// send queue is free once it settles.
 struct Underway<'a> {
     place: Place,
-    delivery: Delivery,
+    waiting: Option<(Delivery, Queued)>,
     in_hand: &'a Mutex<InHand>,
 }
 
@@ -127,14 +131,36 @@ struct Place {
 }
 
 impl<'a> Underway<'a> {
-    fn new(place: Place, delivery: Delivery, in_hand: &'a Mutex<InHand>) -> Self {
+    fn new(place: Place, waiting: (Delivery, Queued), in_hand: &'a Mutex<InHand>) -> Self {
         *lock(in_hand).0.entry(place.id).or_default() += 1;
-        Self { place, delivery, in_hand }
+        Self { place, waiting: Some(waiting), in_hand }
+    }
+
+    /// The outcome at the deadline at the latest.
+    async fn outcome(&mut self, deadline: Instant) -> Result<Acknowledged, DeliveryFailure> {
+        let Some((delivery, _)) = &mut self.waiting else { return Err(DeliveryFailure::TimedOut) };
+        let outcome = match timeout_at(deadline, &mut *delivery).await {
+            Ok(outcome) => Some(outcome),
+            // Later ones may be there already.
+            Err(_) => delivery.now_or_never(),
+        };
+        if outcome.is_some() {
+            self.waiting = None;
+        }
+        outcome.unwrap_or(Err(DeliveryFailure::TimedOut))
     }
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
+        if let Some((delivery, queued)) = self.waiting.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let _place = queued;
+                delivery.await
+            });
+        }
         let mut in_hand = lock(self.in_hand);
         if let Some(times) = in_hand.0.get_mut(&self.place.id) {
             *times -= 1;
@@ -159,12 +185,8 @@ pub(super) async fn publish(
     let mut settled = Settled::default();
     let underway = send(app, events, hop, &mut settled);
     for mut one in underway {
-        let outcome = match timeout_at(deadline, &mut one.delivery).await {
-            Ok(outcome) => Some(outcome),
-            // Later ones may be there already.
-            Err(_) => (&mut one.delivery).now_or_never(),
-        };
-        settled.take(one.place, outcome.unwrap_or(Err(DeliveryFailure::TimedOut)));
+        let outcome = one.outcome(deadline).await;
+        settled.take(one.place, outcome);
     }
     settled
 }
@@ -176,7 +198,7 @@ fn send<'a>(
     settled: &mut Settled,
 ) -> Vec<Underway<'a>> {
     let (mut underway, now) = (Vec::with_capacity(events.len()), Utc::now());
-    let mut reachable = None;
+    let (mut reachable, mut part) = (None, None);
     for (index, event) in events.into_iter().enumerate() {
         let envelope = match event {
             Ok(envelope) => envelope,
@@ -193,11 +215,17 @@ fn send<'a>(
             settled.hold_back(ProblemKind::BrokerUnavailable);
             continue;
         }
+        let part = part.get_or_insert_with(|| app.send_queue.part(&envelope.tenant));
+        let Some(part) = part else {
+            settled.hold_back(ProblemKind::QuotaExceeded);
+            continue;
+        };
         match app.publisher.publish(&envelope, hop) {
             Ok(delivery) => {
+                let queued = Queued::new(part, &envelope);
                 let skewed = Envelope::is_ahead_of(envelope.occurred_at, now);
                 let place = Place { index, id: envelope.id, skewed };
-                underway.push(Underway::new(place, delivery, &app.in_hand));
+                underway.push(Underway::new(place, (delivery, queued), &app.in_hand));
             }
             Err(SendError::QueueFull) => settled.hold_back(ProblemKind::QueueFull),
             Err(SendError::Fatal(_)) => settled.hold_back(ProblemKind::BrokerUnavailable),
@@ -215,6 +243,8 @@ pub(super) struct Settled {
     published: Published,
     /// The reason why some are neither stored nor rejected.
     pending: Option<ProblemKind>,
+    /// Whether the brokers refuse events for want of a topic or a right.
+    refused_by_broker: bool,
 }
 
 impl Settled {
@@ -234,6 +264,10 @@ impl Settled {
             }
             Err(DeliveryFailure::TimedOut | DeliveryFailure::Stopped | DeliveryFailure::Fatal(_)) => {
                 self.hold_back(ProblemKind::OutcomeUnknown);
+            }
+            Err(DeliveryFailure::Refused(_)) => {
+                self.refused_by_broker = true;
+                self.hold_back(ProblemKind::BrokerUnavailable);
             }
             // The client library may have sent it once before it gave up, but says "cannot be stored now".
             Err(_) => self.hold_back(ProblemKind::BrokerUnavailable),
@@ -285,6 +319,9 @@ impl Settled {
             (counts.accepted, counts.rejected) = (accepted.len(), rejected.len());
         }
         let mut refusal = match (self.pending, rejected.first()) {
+            (Some(ProblemKind::BrokerUnavailable), _) if self.refused_by_broker => {
+                ApiError::new(ProblemKind::BrokerUnavailable, refused_detail())
+            }
             (Some(kind), _) => ApiError::new(kind, pending_detail(kind)),
             (None, Some(first)) if accepted.is_empty() => ApiError::new(first.reason, &first.detail),
             (None, _) => return Ok(self.published),
@@ -308,10 +345,20 @@ fn pending_detail(kind: ProblemKind) -> &'static str {
             "Kafka did not acknowledge in time: what is not listed as accepted may or may not be stored. \
              Send it again with the same ids; duplicates are recognised"
         }
+        ProblemKind::QuotaExceeded => {
+            "this tenant has too many events on their way to Kafka; send what is not listed as accepted again \
+             in a moment, with the same ids"
+        }
         ProblemKind::QueueFull => {
             "events arrive faster than Kafka takes them; send what is not listed as accepted again, \
              with the same ids"
         }
         _ => "Kafka cannot take events now; send what is not listed as accepted again, with the same ids",
     }
+}
+
+fn refused_detail() -> &'static str {
+    "Kafka refuses what this service writes: a topic is missing, or the service lacks the right to write. \
+     An operator must mend that; the service's log names the topic. Then send what is not listed as accepted \
+     again, with the same ids"
 }

@@ -13,7 +13,7 @@ use chrono::Utc;
 use edge::{access::CallerAddress, api_error::ApiError, service::Traces};
 use http::{StatusCode, request::Parts};
 use schemas::{
-    Envelope, TenantId, Timestamp,
+    Envelope,
     access::Principal,
     codec,
     problem::{Problem, ProblemKind},
@@ -32,13 +32,12 @@ use super::{
     settle::{self, Count, Published, Rejected, Settled},
     shares::Charge,
 };
-use crate::sources::{
-    self, Mapped, NotARecord, Oddities, Received, SourceFormat,
-    elements::{ElementDefect, FileDefect},
-    records::Record,
-};
+use crate::sources::{Oddities, Received, SourceFormat};
 
 mod charges;
+mod parsed;
+
+use parsed::{Records, Source};
 
 /// Maximum number of records in one request, the same as of events in a batch.
 const MAX_RECORDS: usize = codec::json::MAX_BATCH;
@@ -97,6 +96,9 @@ impl RecordCounts {
         ("replaces" = Option<String>, Query,
             description = "For `focus`: `billing_period` if the charges replace all earlier ones of the same provider, \
                            billing account and billing period"),
+        ("part" = Option<String>, Query, min_length = 1, max_length = 200,
+            description = "For `focus`: name of this part of a delivery that is sent in several requests. Equal charges in \
+                           parts of different names are different charges; send a part again with its name"),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "Records"),
     responses(
@@ -156,7 +158,7 @@ impl Publishing {
         let Self { app, principal, address, traces, format } = self;
         let Held { records, charge: _charge, deadline } =
             read.inspect_err(|refusal| report_refusal(format, refusal))?;
-        let Records { events, counts } = records;
+        let Records { events, counts, .. } = records;
         let authorised = |(index, event): (usize, Result<Envelope, Rejected>)| {
             // Not when the head came: others may have decided since.
             let event = Authority::Principal(&principal).authorise(event?, Utc::now());
@@ -193,14 +195,18 @@ impl Publishing {
         let Arrived { form, encoding, sent } = self.receive(parts, body).await?;
         let deadline = Instant::now() + self.app.config.timeouts.handler;
         let (format, tenant) = (self.format, self.principal.tenant().clone());
-        let parse = move |body: &Bytes| {
+        let unpacked_bytes = self.app.config.limits.decoded_bytes;
+        let parse = move |body: &Bytes, charge: &mut Charge| {
+            let source = Source { format, tenant: &tenant, now, unpacked_bytes };
             let records = match form {
-                Form::Records => read(format, &tenant, body, now)?,
+                Form::Records => source.read(body, &mut |more| charge.grow(more))?,
                 Form::Charges(form) => charges::read(&tenant, body, form, now)?,
             };
-            Ok((records, body.len()))
+            let bytes = body.len() + records.unpacked_bytes;
+            Ok((records, bytes))
         };
-        let ((records, bytes), charge) = reading::decoded(&self.app, encoding, sent, deadline, parse).await?;
+        let ((records, bytes), charge) =
+            reading::unpacked(&self.app, encoding, sent, deadline, parse).await?;
         self.app.quotas.take_content(self.principal.tenant(), records.events.len(), bytes)?;
         Ok(Held { records, charge, deadline })
     }
@@ -314,98 +320,10 @@ pub(super) fn report_refusal(format: SourceFormat, refusal: &ApiError) {
 }
 
 /// Format of a request's records.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Form {
     Records,
     Charges(charges::ChargeForm),
-}
-
-/// The records of a body, as events.
-#[derive(Debug)]
-struct Records {
-    events: Vec<Result<Envelope, Rejected>>,
-    counts: RecordCounts,
-}
-
-fn read(format: SourceFormat, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Records, ApiError> {
-    let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
-    let mut recognised = false;
-    let mut found = sources::records::Records::new(body, format);
-    for record in &mut found {
-        let Record { text, around, .. } = record.map_err(|defect| broken(&defect))?;
-        if records.events.len() == MAX_RECORDS {
-            let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
-            return Err(ApiError::new(ProblemKind::BatchTooLarge, detail));
-        }
-        recognised = recognised || text.as_ref().is_ok_and(|text| format.is_recognised(text));
-        records.take(text.map(|text| format.map_within(tenant, &text, &around)), now);
-    }
-    if records.events.is_empty() && found.passed_over() == 0 {
-        return Err(ApiError::new(ProblemKind::InvalidRequest, "the body holds no record"));
-    }
-    if !recognised && records.events.iter().any(Result::is_ok) {
-        let meant = SourceFormat::ALL.iter().find(|other| {
-            **other != format && records.events.iter().flatten().any(|event| looks_like(**other, event))
-        });
-        let hint = match meant {
-            Some(other) => {
-                format!("it looks like {}: post it to /api/v1/sources/{}", other.record(), other.slug())
-            }
-            None => "is this the right path for it?".to_owned(),
-        };
-        let detail = format!("nothing in the body is {}; {hint}", format.record());
-        return Err(ApiError::new(ProblemKind::InvalidEvent, detail));
-    }
-    records.counts.records = records.events.len();
-    Ok(records)
-}
-
-fn looks_like(format: SourceFormat, event: &Envelope) -> bool {
-    event.native.as_ref().is_some_and(|native| format.is_recognised(&native.record))
-}
-
-type Read = Result<Result<Mapped, NotARecord>, ElementDefect>;
-
-impl Records {
-    fn take(&mut self, read: Read, now: Timestamp) {
-        let index = self.events.len();
-        let rejected = |kind, detail: &str| Err(Rejected::new(index, kind, detail));
-        self.events.push(match read {
-            Err(defect) => rejected(kind_of(&defect), &format!("the record is {defect}")),
-            Ok(Err(NotARecord::NotAnObject(_))) => {
-                rejected(ProblemKind::InvalidJson, "the record is not valid JSON")
-            }
-            Ok(Err(NotARecord::OtherDocument(why))) => rejected(ProblemKind::InvalidEvent, &why),
-            Ok(Ok(Mapped { envelope, oddities })) => match codec::check(&envelope, now) {
-                Ok(()) => {
-                    self.counts.count(oddities);
-                    Ok(envelope)
-                }
-                Err(bad) => rejected(bad.why.problem(), &bad.detail),
-            },
-        });
-    }
-}
-
-fn kind_of(defect: &ElementDefect) -> ProblemKind {
-    match defect {
-        ElementDefect::TooLarge { .. } => ProblemKind::EventTooLarge,
-        ElementDefect::NotAnObject | ElementDefect::NotUtf8 | ElementDefect::Malformed => {
-            ProblemKind::InvalidJson
-        }
-        ElementDefect::Carrier(_) | ElementDefect::NoRecords(_) => ProblemKind::InvalidEvent,
-    }
-}
-
-/// Turns the defect of a file into the problem of a body.
-fn broken(defect: &FileDefect) -> ApiError {
-    let detail = match defect {
-        FileDefect::NotRecords => "the body holds neither an object nor an array of them".into(),
-        FileDefect::Cut => "the body ends in the middle of a record or list".into(),
-        FileDefect::Malformed { at } => format!("the body is not valid JSON from byte {at} on"),
-        FileDefect::Unreadable(_) => "the body cannot be read to its end".into(),
-    };
-    ApiError::new(ProblemKind::InvalidJson, detail)
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub(super) async fn publish(
     };
     let signature = Signature::of(&parts.headers).map_err(&unproven)?;
     let network = Network::from(address);
-    let patience = app.patience(app.config.limits.body_bytes);
+    let patience = app.patience(most_bytes(&app, &parts.headers));
     let sent = body::read(&parts.headers, body, unproven_charge(&app, &named, network), patience).await;
     let sent = sent.map_err(|refused| stalled(&app, refused, peer, &parts.headers))?;
     let deadline = Instant::now() + app.config.timeouts.handler;
@@ -167,6 +167,16 @@ fn stalled(app: &App, refused: ApiError, peer: Peer, headers: &HeaderMap) -> Api
     app.admission.login_failed(peer, headers).err().unwrap_or(refused)
 }
 
+/// Maximum size of a body. A form has up to three bytes for each byte of its payload; what an address may hold
+/// before its signature is checked is a limit, too.
+fn most_bytes(app: &App, headers: &HeaderMap) -> usize {
+    let limits = &app.config.limits;
+    match Form::of(headers) {
+        Ok(Form::UrlEncoded) => (3 * MAX_RECORD_BYTES).min(limits.unproven_bytes / 8).max(limits.body_bytes),
+        _ => limits.body_bytes,
+    }
+}
+
 /// Sender that a request claims.
 struct Sender {
     app: Arc<App>,
@@ -213,10 +223,6 @@ impl Received {
     }
 
     fn map(&self, body: &Bytes) -> Result<(Envelope, RecordCounts), ApiError> {
-        if body.len() > MAX_RECORD_BYTES {
-            let detail = format!("the payload has more than {MAX_RECORD_BYTES} bytes");
-            return Err(ApiError::new(ProblemKind::EventTooLarge, detail));
-        }
         let invalid = |detail: &str| ApiError::new(ProblemKind::InvalidJson, detail);
         let payload = match self.form {
             Form::Json => Cow::Borrowed(body.as_ref()),
@@ -224,6 +230,10 @@ impl Received {
                 Cow::Owned(payload_of(body).ok_or_else(|| invalid("the form has no payload"))?)
             }
         };
+        if payload.len() > MAX_RECORD_BYTES {
+            let detail = format!("the payload has more than {MAX_RECORD_BYTES} bytes");
+            return Err(ApiError::new(ProblemKind::EventTooLarge, detail));
+        }
         let text = std::str::from_utf8(&payload).map_err(|_| invalid("the payload is not UTF-8"))?;
         let mapped = crate::sources::github::webhook::map_delivery(&self.tenant, text, &self.delivery);
         let Mapped { envelope, oddities } =

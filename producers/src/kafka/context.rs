@@ -2,7 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use metrics::Counter;
@@ -20,11 +24,16 @@ use tracing::{debug, error, warn};
 
 use super::delivery::{Acknowledged, DeliveryFailure, Waiter};
 
+/// Interval of log lines about one topic whose records the brokers refuse.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+
 pub(super) struct Context {
     /// Notified whenever a record leaves the queue.
     pub(super) room: Notify,
     unreachable: AtomicBool,
     acknowledged: [Counter; Topic::ALL.len()],
+    /// Time of the last log line about refused records, by topic.
+    refusal_told_at: [Mutex<Option<Instant>>; Topic::ALL.len()],
 }
 
 impl Context {
@@ -36,7 +45,31 @@ impl Context {
                 metrics::counter!("messaging_client_sent_messages_total",
                     "messaging_system" => "kafka", "messaging_destination_name" => topic.name())
             }),
+            refusal_told_at: Topic::ALL.map(|_| Mutex::new(None)),
         }
+    }
+
+    /// Logs that the brokers refuse a topic's records, which waiting does not mend.
+    pub(super) fn note_refusal(&self, topic: Topic, failure: &DeliveryFailure) {
+        if let DeliveryFailure::Refused(code) = failure
+            && self.is_refusal_due(topic, Instant::now())
+        {
+            error!(
+                topic = topic.name(),
+                %code,
+                "the Kafka brokers refuse records; check that the topic exists and that this service may write to it"
+            );
+        }
+    }
+
+    fn is_refusal_due(&self, topic: Topic, now: Instant) -> bool {
+        let told_at = &self.refusal_told_at[topic as usize];
+        let mut told_at = told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.is_some_and(|at| now.saturating_duration_since(at) < TELL_EVERY) {
+            return false;
+        }
+        *told_at = Some(now);
+        true
     }
 
     pub(super) fn unreachable(&self) -> bool {
@@ -57,6 +90,7 @@ impl ProducerContext for Context {
             }
             Err((error, _)) => {
                 let failure = DeliveryFailure::of(error);
+                self.note_refusal(waiter.topic, &failure);
                 metrics::counter!("messaging_client_sent_messages_total",
                     "messaging_system" => "kafka", "messaging_destination_name" => waiter.topic.name(),
                     "error_type" => failure.name())
@@ -124,5 +158,19 @@ impl ClientContext for Context {
         let (records, bytes) = (statistics.msg_cnt as f64, statistics.msg_size as f64);
         metrics::gauge!("weir_producer_queue_records").set(records);
         metrics::gauge!("weir_producer_queue_bytes").set(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_records_are_told_once_a_minute_and_topic() {
+        let (context, now) = (Context::new(), Instant::now());
+        let due = |topic, after| context.is_refusal_due(topic, now + Duration::from_secs(after));
+        assert!(due(Topic::ALL[0], 0) && due(Topic::ALL[1], 0));
+        assert!(!due(Topic::ALL[0], 59));
+        assert!(due(Topic::ALL[0], 60) && !due(Topic::ALL[0], 119));
     }
 }

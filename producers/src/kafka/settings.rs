@@ -9,6 +9,11 @@ pub const MAX_RECORD_BYTES: usize = 1_000_000;
 /// `message.max.bytes`: the record and its frame, below the default limit of a topic (1,048,588).
 const MAX_MESSAGE_BYTES: usize = 1_048_000;
 
+/// Size of a producer's queue, in records.
+pub const QUEUE_RECORDS: usize = 100_000;
+/// Size of the queue of a producer for which somebody waits, in bytes.
+pub const QUEUE_BYTES: usize = 32 * 1024 * 1024;
+
 /// Purpose of a producer: low latency, few requests or high throughput.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -46,7 +51,7 @@ impl ProducerConfig {
             // As Java's: a key lands on one partition whoever writes it.
             .set("partitioner", "murmur2_random")
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.messages", QUEUE_RECORDS.to_string())
             .set("allow.auto.create.topics", "false")
             // How the client learns that brokers are back when nothing is being sent.
             .set("statistics.interval.ms", "5000")

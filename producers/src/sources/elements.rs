@@ -76,6 +76,12 @@ pub enum FileDefect {
         /// Offset in the (decompressed) file.
         at: u64,
     },
+    /// What its carriers unpack to is larger than the room for it.
+    #[error("its compressed data unpack to more bytes than are taken at once")]
+    TooManyBytes,
+    /// Its carriers hold more records than there is room for.
+    #[error("it holds more records than are taken at once")]
+    TooManyRecords,
 }
 
 /// Reads a file's elements one at a time. Memory: one element and one buffer.

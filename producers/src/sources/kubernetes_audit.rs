@@ -1,8 +1,9 @@
 //! Maps Kubernetes audit events (`audit.k8s.io/v1`) to [`Activity`] events.
 //!
-//! A cluster emits each event up to three times, once per stage: the id is derived from `auditID` and
-//! `stage`. Events wrapped by clouds are read too, and kept in their wrapping: AKS as the text
-//! `properties.log`, GKE as an entry of Google's audit log.
+//! A cluster emits each event up to three times, once per stage, and a client may choose the `auditID` of its
+//! request (`Audit-ID`): the id is derived from both, and from what tells one request from another. Events
+//! wrapped by clouds are read too, and kept in their wrapping: AKS as the text `properties.log`, GKE as an entry
+//! of Google's audit log.
 
 mod gke;
 
@@ -67,10 +68,20 @@ fn log_of(record: &Fields<'_>) -> Option<String> {
     serde_json::from_str(log.get()).ok()
 }
 
+/// Members that differ between two requests with one `auditID`: of one client, or of a request that an API
+/// server passes on to an aggregated one.
+const IDENTIFYING: [&str; 6] =
+    ["stage", "requestReceivedTimestamp", "stageTimestamp", "verb", "requestURI", "userAgent"];
+/// Maximum number of addresses in an event's id: the client's, and those of proxies.
+const MAX_ADDRESSES: usize = 10;
+
 fn id_of(tenant: &TenantId, record: &Fields<'_>) -> Option<EventId> {
-    let audit = uuid_of(record.text("auditID"))?;
-    let stage = record.text("stage").unwrap_or_default();
-    Some(EventId::derived(tenant, FORMAT, format!("{audit}/{stage}").as_bytes()))
+    let audit = uuid_of(record.text("auditID"))?.to_string();
+    let user = record.inner("user").and_then(|user| user.plain_text_of_any_size("username"));
+    let told = IDENTIFYING.map(|name| record.plain_text_of_any_size(name));
+    let addresses = record.texts("sourceIPs", MAX_ADDRESSES);
+    let identity = serde_json::json!([audit, told, user, addresses]).to_string();
+    Some(EventId::derived(tenant, FORMAT, identity.as_bytes()))
 }
 
 fn activity_of(record: &Fields<'_>) -> Activity {

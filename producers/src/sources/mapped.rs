@@ -89,18 +89,23 @@ pub(super) fn uuid_of(text: Option<String>) -> Option<EventId> {
     text.and_then(|id| uuid::Uuid::try_parse(&id).ok()).and_then(EventId::new)
 }
 
-/// RFC 3339; date and time with a space or without a zone, which are UTC; the forms of RFC 2822 and of the consoles'
-/// tables (`Jan 5, 2026, 8:00:00 AM`); a number of [`instant_of_number`] as text. To the microsecond, as stored.
+/// RFC 3339, also without seconds; date and time with a space or without a zone, which are UTC; the forms of RFC 2822 and
+/// of the consoles' tables (`Jan 5, 2026, 8:00:00 AM`); a number of [`instant_of_number`] as text. To the microsecond, as
+/// stored.
 pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
-    const ZONED: [&str; 4] = [
+    const ZONED: [&str; 6] = [
         "%Y-%m-%d %H:%M:%S%.f %z",
         "%Y-%m-%dT%H:%M:%S%.f%z",
+        "%Y-%m-%dT%H:%M%z",
+        "%Y-%m-%d %H:%M %z",
         "%d/%b/%Y:%H:%M:%S %z",
         "%a %b %d %H:%M:%S %z %Y",
     ];
-    const BARE: [&str; 8] = [
+    const BARE: [&str; 10] = [
         "%Y-%m-%dT%H:%M:%S%.f",
         "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
         "%Y%m%dT%H%M%S",
         "%Y/%m/%d %H:%M:%S%.f",
         "%b %d, %Y, %I:%M:%S %p",

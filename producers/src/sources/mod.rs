@@ -27,7 +27,10 @@ pub use mapped::{ASSUMED_TIME, Mapped, NotARecord, Oddities};
 use schemas::TenantId;
 
 use self::fields::Fields;
-pub use self::{decoded::decoded_text, unwrapped::Around};
+pub use self::{
+    decoded::decoded_text,
+    unwrapped::{Around, Room},
+};
 
 /// Description of a source.
 #[derive(Debug)]

@@ -24,9 +24,43 @@ pub(super) const ROW: SourceRow = SourceRow {
 };
 /// Maximum number of targets that are kept.
 const MAX_TARGETS: usize = 50;
-/// Parts of event types that grant or revoke permissions.
-const RIGHTS: [&str; 6] =
-    ["privilege", "group.user_membership", "application.user_membership", "iam.", "role", "policy.rule"];
+/// Parts of event types that grant or revoke permissions, or change what somebody signs in with.
+const RIGHTS: [&str; 29] = [
+    "privilege",
+    "role",
+    "iam.",
+    // Memberships and assignments.
+    "group.user_membership",
+    "group.application_assignment",
+    "application.user_membership",
+    "access_request.grant",
+    // Policies that decide who may sign in, and how.
+    "policy.rule",
+    "policy.lifecycle",
+    "policy.sign_on.rule",
+    "policy.sign_on.update",
+    // Tokens, clients, consent and keys.
+    "api_token",
+    "oauth2.client.lifecycle",
+    "oauth2.scope",
+    "oauth2.claim",
+    "oauth2.trusted_server",
+    "credentials.lifecycle",
+    "consent",
+    "app.keys.",
+    // Second factors, and providers that vouch for users.
+    "mfa.factor.",
+    "security.authenticator.lifecycle",
+    "system.idp.key",
+    "system.idp.lifecycle",
+    // Access of Okta's support.
+    "impersonation.grant",
+    "impersonation.extend",
+    "impersonation.revoke",
+    "debugger.grant",
+    "debugger.extend",
+    "debugger.revoke",
+];
 
 /// Maps one event.
 pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
@@ -80,6 +114,7 @@ fn kind_of(action: &str, result: Option<&str>, outcome: &Outcome) -> ActivityKin
         _ if signs_in && outcome.status == OutcomeStatus::Success => ActivityKind::SignedIn,
         _ if result == Some("DENY") || action.contains("unauth_app_access") => ActivityKind::AccessDenied,
         OutcomeStatus::Failure => ActivityKind::ApiCalled,
+        _ if action.ends_with("read_client_secret") => ActivityKind::SecretRead,
         _ if RIGHTS.iter().any(|word| action.contains(word)) => ActivityKind::PermissionChanged,
         _ if action.contains("export") || action.contains("download") => ActivityKind::DataExported,
         _ => ActivityKind::ApiCalled,

@@ -5,8 +5,10 @@ use std::{collections::VecDeque, io::Read};
 use super::{
     Around, SourceFormat,
     elements::{ElementDefect, Elements, FileDefect},
-    unwrapped::{Unwrapped, unwrap},
+    unwrapped::{Full, Room, Unwrapped, unwrap},
 };
+
+const TOO_MUCH: &str = "a carrier that unpacks to more than 64 MiB or 100,000 records; split it";
 
 /// One record, or its defect.
 #[derive(Debug)]
@@ -19,21 +21,29 @@ pub struct Record {
     pub around: Around,
 }
 
-/// Iterator over records. Memory: one element, and the records that it carries.
+/// Iterator over records. Memory: one element, and the records that it carries, within the room for them.
 #[derive(Debug)]
-pub struct Records<R> {
+pub struct Records<'a, R> {
     elements: Elements<super::decoded::Decoded<R>>,
     format: SourceFormat,
+    room: Room<'a>,
     waiting: VecDeque<Unwrapped>,
     next_index: u64,
     passed_over: u64,
 }
 
-impl<R: Read> Records<R> {
+impl<R: Read> Records<'static, R> {
     /// Reads from the beginning of (decompressed) bytes: UTF-8, or UTF-16, with a byte order mark or without.
     pub fn new(reader: R, format: SourceFormat) -> Self {
+        Self::within(reader, format, Room::each_element())
+    }
+}
+
+impl<'a, R: Read> Records<'a, R> {
+    /// The same, with other room for what carriers unpack to.
+    pub fn within(reader: R, format: SourceFormat, room: Room<'a>) -> Self {
         let elements = Elements::listed_in(super::decoded::Decoded::new(reader), format.row().lists);
-        Self { elements, format, waiting: VecDeque::new(), next_index: 0, passed_over: 0 }
+        Self { elements, format, room, waiting: VecDeque::new(), next_index: 0, passed_over: 0 }
     }
 
     /// Number of carriers without a record: tests of a connection.
@@ -42,7 +52,7 @@ impl<R: Read> Records<R> {
     }
 }
 
-impl<R: Read> Iterator for Records<R> {
+impl<R: Read> Iterator for Records<'_, R> {
     type Item = Result<Record, FileDefect>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -57,9 +67,19 @@ impl<R: Read> Iterator for Records<R> {
                 Ok(element) => match element.text {
                     // A plan is one record, whatever it holds, and a webhook's body has no carrier.
                     Ok(text) if carries(self.format) => {
-                        let found = unwrap(text, self.format);
-                        self.passed_over += u64::from(found.is_empty());
-                        self.waiting.extend(found);
+                        self.room.begin_element();
+                        match unwrap(text, self.format, &mut self.room) {
+                            Ok(found) => {
+                                self.passed_over += u64::from(found.is_empty());
+                                self.waiting.extend(found);
+                            }
+                            Err(_) if self.room.is_of_element() => {
+                                let text = Err(ElementDefect::Carrier(TOO_MUCH));
+                                self.waiting.push_back(Unwrapped { text, around: Around::default() });
+                            }
+                            Err(Full::Bytes) => return Some(Err(FileDefect::TooManyBytes)),
+                            Err(Full::Records) => return Some(Err(FileDefect::TooManyRecords)),
+                        }
                     }
                     text => self.waiting.push_back(Unwrapped { text, around: Around::default() }),
                 },

@@ -65,6 +65,34 @@ fn audit_event(verb: &str, object: &Value, user: &str, code: u16) -> Value {
 }
 
 #[test]
+fn a_kubernetes_audit_id_that_a_client_chose_makes_no_two_requests_one_event() {
+    let id = |event: &Value| map(SourceFormat::KubernetesAudit, &event.to_string()).envelope.id;
+    let secret = json!({"resource": "secrets", "namespace": "shop", "name": "db"});
+    let with = |name: &str, value: Value| {
+        let mut event = audit_event("get", &secret, "ada", 200);
+        event[name] = value;
+        event
+    };
+    let one = with("requestURI", "/api/v1/namespaces/shop/secrets/db".into());
+    let later = with("requestReceivedTimestamp", "2026-03-04T05:06:07.123457Z".into());
+    let passed_on = with("sourceIPs", json!(["192.0.2.1", "10.0.0.1"]));
+    let others = [
+        with("requestURI", "/api/v1/namespaces/shop/secrets/other".into()),
+        with("user", json!({"username": "mallory"})),
+        with("verb", "delete".into()),
+        with("stage", "RequestReceived".into()),
+        later,
+        passed_on,
+    ];
+    let ids: std::collections::BTreeSet<String> =
+        others.iter().chain([&one]).map(|event| id(event).to_string()).collect();
+    assert_eq!(ids.len(), others.len() + 1, "each is a request of its own");
+    let in_aks = json!({"category": "kube-audit", "properties": {"log": one.to_string()}});
+    assert_eq!(id(&in_aks), id(&one), "the same event, however it comes");
+    assert!(!map(SourceFormat::KubernetesAudit, &one.to_string()).oddities.id_derived);
+}
+
+#[test]
 fn kubernetes_events_tell_who_did_what_to_what() {
     let format = SourceFormat::KubernetesAudit;
     let secret = json!({"resource": "secrets", "namespace": "shop", "name": "db"});

@@ -13,10 +13,14 @@
 //! | Okta event hook | `{"eventType": "com.okta.event_hook", "data": {"events"}}` | the events |
 //! | log shippers, Splunk, Elasticsearch | see [`shippers`] | the line, as text or parsed |
 //!
+//! Records of exports in lower case get the spelling of their source ([`exported`]).
+//!
 //! Messages that only reference records, or contain none by design (S3 notifications, digest files,
 //! confirmations of subscriptions), are rejected by name, with advice.
 
+mod exported;
 mod lake;
+mod room;
 mod shippers;
 
 use std::io::Read as _;
@@ -25,6 +29,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::read::MultiGzDecoder;
 use schemas::Timestamp;
 
+pub(super) use self::room::Full;
+pub use self::room::Room;
 use super::{
     SourceFormat,
     elements::{Element, ElementDefect, Elements, MAX_ELEMENT_BYTES},
@@ -34,7 +40,8 @@ use super::{
 /// Maximum nesting of carriers: a queue's message with a bus's event with a log line has three layers.
 const MAX_LAYERS: usize = 5;
 /// Maximum decompressed size of a carrier, in bytes.
-const MAX_UNFOLDED_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_UNFOLDED_BYTES: usize = 16 * 1024 * 1024;
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Data from a record's carrier.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,53 +62,74 @@ pub(super) struct Unwrapped {
 }
 
 /// Records that an object carries; the object itself if it carries none.
-pub(super) fn unwrap(text: String, format: SourceFormat) -> Vec<Unwrapped> {
-    let mut found = Vec::new();
-    open(text, Around::default(), format, 0, &mut found);
-    found
+pub(super) fn unwrap(
+    text: String,
+    format: SourceFormat,
+    room: &mut Room<'_>,
+) -> Result<Vec<Unwrapped>, Full> {
+    let mut opening = Opening { format, room, found: Vec::new() };
+    opening.open(text, Around::default(), 0)?;
+    Ok(opening.found)
 }
 
-fn open(text: String, around: Around, format: SourceFormat, layers: usize, found: &mut Vec<Unwrapped>) {
-    let text = if text.starts_with('[') { lake::record_of(&text).unwrap_or(text) } else { text };
-    let may_carry = layers < MAX_LAYERS && may_carry(&text);
-    let carried = if may_carry { carried(&text, format) } else { Carried::Nothing };
-    match carried {
-        Carried::Nothing if text.starts_with('[') => {
-            found.push(Unwrapped { text: Err(ElementDefect::NotAnObject), around });
+/// An object whose carriers are being opened.
+struct Opening<'r, 'a> {
+    format: SourceFormat,
+    room: &'r mut Room<'a>,
+    found: Vec<Unwrapped>,
+}
+
+impl Opening<'_, '_> {
+    fn open(&mut self, text: String, around: Around, layers: usize) -> Result<(), Full> {
+        let text = if text.starts_with('[') { lake::record_of(&text).unwrap_or(text) } else { text };
+        let may_carry = layers < MAX_LAYERS && may_carry(&text);
+        let carried = if may_carry { carried(&text, self.format, self.room) } else { Carried::Nothing };
+        match carried {
+            Carried::Nothing if text.starts_with('[') => self.take(Err(ElementDefect::NotAnObject), around),
+            Carried::Nothing => {
+                let text = exported::respelled(self.format, &text).unwrap_or(text);
+                self.take(Ok(text), around)
+            }
+            Carried::Empty => Ok(()),
+            Carried::Refused(reason) => self.take(Err(ElementDefect::Carrier(reason)), around),
+            Carried::Elsewhere(reason) => self.take(Err(ElementDefect::NoRecords(reason)), around),
+            Carried::TooMuch(full) => Err(full),
+            Carried::Records(inner, told) => {
+                // A layer's text is gone before the next one is opened.
+                drop(text);
+                let around = Around {
+                    time: told.time.or(around.time),
+                    id: told.id.or(around.id),
+                    account: told.account.or(around.account),
+                };
+                self.open_each(&inner, &around, layers)
+            }
         }
-        Carried::Nothing => found.push(Unwrapped { text: Ok(text), around }),
-        Carried::Empty => {}
-        Carried::Refused(reason) => {
-            found.push(Unwrapped { text: Err(ElementDefect::Carrier(reason)), around });
-        }
-        Carried::Elsewhere(reason) => {
-            found.push(Unwrapped { text: Err(ElementDefect::NoRecords(reason)), around });
-        }
-        Carried::Records(inner, told) => {
-            let around = Around {
-                time: told.time.or(around.time),
-                id: told.id.or(around.id),
-                account: told.account.or(around.account),
-            };
-            let mut elements = 0;
-            for element in Elements::listed_in(inner.as_bytes(), format.row().lists) {
-                elements += 1;
-                let failed = |defect| Unwrapped { text: Err(defect), around: around.clone() };
-                match element {
-                    Ok(Element { text: Ok(text), .. }) => {
-                        open(text, around.clone(), format, layers + 1, found);
-                    }
-                    Ok(Element { text: Err(defect), .. }) => found.push(failed(defect)),
-                    Err(_) => {
-                        found.push(failed(ElementDefect::Malformed));
-                        break;
-                    }
+    }
+
+    fn open_each(&mut self, inner: &str, around: &Around, layers: usize) -> Result<(), Full> {
+        let mut elements = 0;
+        for element in Elements::listed_in(inner.as_bytes(), self.format.row().lists) {
+            elements += 1;
+            match element {
+                Ok(Element { text: Ok(text), .. }) => self.open(text, around.clone(), layers + 1)?,
+                Ok(Element { text: Err(defect), .. }) => self.take(Err(defect), around.clone())?,
+                Err(_) => {
+                    self.take(Err(ElementDefect::Malformed), around.clone())?;
+                    break;
                 }
             }
-            if elements == 0 && !inner.trim().is_empty() && inner.trim() != "[]" {
-                found.push(Unwrapped { text: Err(ElementDefect::Malformed), around });
-            }
         }
+        if elements == 0 && !inner.trim().is_empty() && inner.trim() != "[]" {
+            self.take(Err(ElementDefect::Malformed), around.clone())?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, text: Result<String, ElementDefect>, around: Around) -> Result<(), Full> {
+        self.room.take_record()?;
+        self.found.push(Unwrapped { text, around });
+        Ok(())
     }
 }
 
@@ -116,6 +144,8 @@ enum Carried {
     Refused(&'static str),
     /// Not a carrier of records; its description, and where the records are.
     Elsewhere(&'static str),
+    /// A carrier that unpacks to more than there is room for.
+    TooMuch(Full),
 }
 
 /// A cheap check before parsing: most records have no carrier.
@@ -158,17 +188,17 @@ fn may_carry(text: &str) -> bool {
     MEMBERS.iter().any(|member| text.contains(member))
 }
 
-fn carried(text: &str, format: SourceFormat) -> Carried {
+fn carried(text: &str, format: SourceFormat, room: &mut Room<'_>) -> Carried {
     let Ok(record) = Fields::parse(text) else { return Carried::Nothing };
-    amazon(&record)
-        .or_else(|| google(&record))
-        .or_else(|| azure(&record))
+    amazon(&record, room)
+        .or_else(|| google(&record, room))
+        .or_else(|| azure(&record, room))
         .or_else(|| okta(&record))
         .or_else(|| shippers::shipped(&record, format))
         .unwrap_or(Carried::Nothing)
 }
 
-fn amazon(record: &Fields<'_>) -> Option<Carried> {
+fn amazon(record: &Fields<'_>, room: &mut Room<'_>) -> Option<Carried> {
     if record.has("detail-type")
         && let Some(detail) = record.raw("detail").filter(|raw| raw.get().starts_with('{'))
     {
@@ -187,7 +217,7 @@ fn amazon(record: &Fields<'_>) -> Option<Carried> {
         return Some(log_line(message, record.instant("timestamp")));
     }
     if let Some(logs) = record.inner("awslogs") {
-        return Some(encoded(logs.plain_text_of_any_size("data")));
+        return Some(encoded(logs.plain_text_of_any_size("data"), room));
     }
     for member in ["CloudTrailEvent", "eventJson", "eventData"] {
         if let Some(inner) = record.plain_text_of_any_size(member).filter(|text| is_object(text)) {
@@ -204,7 +234,7 @@ fn amazon(record: &Fields<'_>) -> Option<Carried> {
         return Some(Carried::Refused(reason));
     }
     if let Some(data) = record.inner("kinesis").and_then(|kinesis| kinesis.plain_text_of_any_size("data")) {
-        return Some(encoded(Some(data)));
+        return Some(encoded(Some(data), room));
     }
     queue(record).or_else(|| bucket(record)).or_else(|| digest(record))
 }
@@ -243,19 +273,19 @@ fn digest(record: &Fields<'_>) -> Option<Carried> {
     ))
 }
 
-fn google(record: &Fields<'_>) -> Option<Carried> {
+fn google(record: &Fields<'_>, room: &mut Room<'_>) -> Option<Carried> {
     let message = record.inner("message")?;
     let data = message.plain_text_of_any_size("data")?;
     (record.has("subscription") || message.has("messageId") || message.has("message_id"))
-        .then(|| encoded(Some(data)))
+        .then(|| encoded(Some(data), room))
 }
 
 /// Firehose's and Event Hubs' `{"data": base64}`, Event Grid's events.
-fn azure(record: &Fields<'_>) -> Option<Carried> {
+fn azure(record: &Fields<'_>, room: &mut Room<'_>) -> Option<Carried> {
     if let Some(data) = record.plain_text_of_any_size("data")
         && (record.len() == 1 || record.has("recordId") || record.has("approximateArrivalTimestamp"))
     {
-        return Some(encoded(Some(data)));
+        return Some(encoded(Some(data), room));
     }
     let kind = record.first_text(&["eventType", "type"])?;
     if kind == "Microsoft.EventGrid.SubscriptionValidationEvent" {
@@ -293,16 +323,15 @@ fn log_line(message: String, time: Option<Timestamp>) -> Carried {
 }
 
 /// Base64 of JSON texts, possibly gzipped.
-fn encoded(data: Option<String>) -> Carried {
+fn encoded(data: Option<String>, room: &mut Room<'_>) -> Carried {
     let refused = Carried::Refused("data that is not base64 of JSON, plain or gzipped");
     let Some(bytes) = data.and_then(|data| STANDARD.decode(data.trim()).ok()) else { return refused };
     let bytes = if bytes.starts_with(&[0x1F, 0x8B]) {
-        let mut unfolded = Vec::new();
-        let mut reader = MultiGzDecoder::new(bytes.as_slice()).take(MAX_UNFOLDED_BYTES);
-        if reader.read_to_end(&mut unfolded).is_err() || unfolded.len() as u64 == MAX_UNFOLDED_BYTES {
-            return refused;
+        match unfolded(&bytes, room) {
+            Ok(Some(unfolded)) => unfolded,
+            Ok(None) => return refused,
+            Err(full) => return Carried::TooMuch(full),
         }
-        unfolded
     } else {
         bytes
     };
@@ -311,6 +340,25 @@ fn encoded(data: Option<String>) -> Carried {
             Carried::Records(text, Around::default())
         }
         _ => refused,
+    }
+}
+
+/// Decompressed bytes, each of which is taken from the room before it is kept; `None` if they are broken or more
+/// than one carrier may hold.
+fn unfolded(bytes: &[u8], room: &mut Room<'_>) -> Result<Option<Vec<u8>>, Full> {
+    let (mut unfolded, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    let mut reader = MultiGzDecoder::new(bytes);
+    loop {
+        let read = match reader.read(&mut piece) {
+            Ok(0) => return Ok(Some(unfolded)),
+            Ok(read) => read,
+            Err(_) => return Ok(None),
+        };
+        if unfolded.len() + read > MAX_UNFOLDED_BYTES {
+            return Ok(None);
+        }
+        room.take_bytes(read)?;
+        unfolded.extend_from_slice(&piece[..read]);
     }
 }
 

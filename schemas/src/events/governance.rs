@@ -41,6 +41,8 @@ kinds! {
 
 /// Attribute of a decision: the person whom its sender claims to act for.
 pub const ON_BEHALF_OF: &str = "on_behalf_of";
+/// Attribute of a decision on a change: the proposal that it is about, by the id of its event.
+pub const DECIDED_PROPOSAL: &str = "proposal";
 /// Attribute of a request: the credential's principal, if a person asked through it. The gateway sets
 /// it; values from others are ignored.
 pub const REQUESTED_THROUGH: &str = "requested_through";

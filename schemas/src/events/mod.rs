@@ -11,7 +11,7 @@ mod usage;
 
 pub use activity::{Activity, ActivityKind};
 pub use delivery::{Delivery, DeliveryKind};
-pub use governance::{Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH};
+pub use governance::{DECIDED_PROPOSAL, Governance, GovernanceKind, ON_BEHALF_OF, REQUESTED_THROUGH};
 pub use infrastructure::{Infrastructure, InfrastructureKind};
 pub use monitoring::{Monitoring, MonitoringKind};
 pub use parties::{Actor, ActorKind, Outcome, OutcomeStatus, Party, Resource};

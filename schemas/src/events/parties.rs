@@ -76,6 +76,11 @@ impl Party {
         (!id.is_empty()).then_some(Self(id))
     }
 
+    /// The id, without case and without spaces around it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The parties of a step: the actor and, if there is one, the second party. `None` if no actor is named.
     pub fn all_of(actor: &str, second: Option<&str>) -> Option<BTreeSet<Self>> {
         let actor = Self::new(actor)?;

@@ -1,6 +1,6 @@
 //! Commands on proposed changes: request, approval and rejection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -8,8 +8,9 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use edge::api_error::ApiError;
-use schemas::events::{Governance, GovernanceKind};
+use schemas::events::{DECIDED_PROPOSAL, Governance, GovernanceKind};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Command, CommandAnswer, MAX_ID_BYTES, Name, Reason, Repeatable, named_in_path};
 use crate::gateway::App;
@@ -59,11 +60,26 @@ pub(super) struct DecideChange {
     decision: Decision,
     /// Reason; at most 1,024 bytes.
     reason: Reason,
+    /// The proposal that the decision is about: `proposal_event_id` of the change. The decision counts for no
+    /// other; without it, for the one that stands when it is made.
+    proposal: Option<Uuid>,
     /// Time at which an approval expires.
     expires_at: Option<DateTime<Utc>>,
     /// The person who decides, if the credential acts for one; recorded beside it. Two approvals need two
     /// credentials and two people, none of which asked.
     on_behalf_of: Option<Name>,
+}
+
+impl Command {
+    /// The proposal that a decision names.
+    fn decided_proposal(&mut self) -> Option<String> {
+        let named = self.form.text("proposal", MAX_ID_BYTES)?;
+        let id = Uuid::parse_str(named.trim()).ok();
+        if id.is_none() {
+            self.form.fault("/proposal", "must be the UUID of the proposal's event, as a change shows it");
+        }
+        id.map(|id| id.to_string())
+    }
 }
 
 /// Request approval of a change.
@@ -127,7 +143,11 @@ pub(super) async fn decide(
         decision: Some(command.form.one_of("decision", &["approved", "rejected"]).into()),
         reason: Some(command.required_reason()),
         expires_at: command.expires_at(),
-        attributes: BTreeMap::new(),
+        attributes: command
+            .decided_proposal()
+            .map(|id| (DECIDED_PROPOSAL.to_owned(), id))
+            .into_iter()
+            .collect(),
     };
     command.publish(&app, decided).await
 }

@@ -57,7 +57,7 @@ pub(in crate::gateway) struct SearchFilter {
     actor: Option<Term>,
     /// The action in the source's words, whole.
     action: Option<Term>,
-    /// Id of the first resource, whole.
+    /// Id of one of the resources, whole.
     resource: Option<Term>,
     /// Project of the first resource or of the delivery, whole.
     project: Option<Term>,

@@ -9,7 +9,10 @@ use http::request::Parts;
 use schemas::{TenantId, Timestamp, problem::ProblemKind};
 use serde::Deserialize;
 
-use super::{Form, MAX_RECORDS, RecordCounts, Records, broken, media};
+use super::{
+    Form, MAX_RECORDS, media,
+    parsed::{Records, broken},
+};
 use crate::sources::{
     NotARecord, SourceFormat,
     focus::{ChargeRow, ChargeRows, Charges, Delivery, DeliveryMode, FileBroken},
@@ -17,17 +20,22 @@ use crate::sources::{
 };
 
 /// Format of the charges in a body, and their relation to earlier ones.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ChargeForm {
     is_table: bool,
     delivery: Delivery,
+    part: Option<String>,
 }
+
+/// Maximum size of a part's name, in bytes.
+const MAX_PART_BYTES: usize = 200;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Told {
     known_at: Option<Timestamp>,
     replaces: Option<Replaced>,
+    part: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,10 +50,14 @@ pub(super) fn form_of(parts: &Parts) -> Result<Form, ApiError> {
         let detail = format!("known_at takes RFC 3339, replaces takes billing_period: {}", error.body_text());
         ApiError::new(ProblemKind::InvalidRequest, detail)
     })?;
-    let Query(Told { known_at, replaces }) = told;
+    let Query(Told { known_at, replaces, part }) = told;
+    if part.as_ref().is_some_and(|part| part.is_empty() || part.len() > MAX_PART_BYTES) {
+        let detail = format!("part takes a name of 1 to {MAX_PART_BYTES} bytes");
+        return Err(ApiError::new(ProblemKind::InvalidRequest, detail));
+    }
     let mode = if replaces.is_some() { DeliveryMode::Replace } else { DeliveryMode::Append };
     let is_table = media::is_table(&parts.headers)?;
-    Ok(Form::Charges(ChargeForm { is_table, delivery: Delivery { known_at, mode } }))
+    Ok(Form::Charges(ChargeForm { is_table, delivery: Delivery { known_at, mode }, part }))
 }
 
 /// Reads a body of charges. If no time of becoming known is given, it is now.
@@ -55,11 +67,14 @@ pub(super) fn read(
     form: ChargeForm,
     now: Timestamp,
 ) -> Result<Records, ApiError> {
-    let mut records = Records { events: Vec::new(), counts: RecordCounts::default() };
-    let mut charges = Charges::new(tenant, form.delivery, now);
+    let mut records = Records::default();
+    let mut charges = Charges::new(tenant, form.delivery, now).part_of(form.part);
     let mut take = |read| {
         if records.events.len() == MAX_RECORDS {
-            let detail = format!("there are more than {MAX_RECORDS} records; send fewer at once");
+            let detail = format!(
+                "there are more than {MAX_RECORDS} charges; import the file with `weir import focus`, or send it in \
+                 parts, each with another ?part=NAME"
+            );
             return Err(ApiError::new(ProblemKind::BatchTooLarge, detail));
         }
         records.take(read, now);

@@ -1,7 +1,13 @@
 //! Any body is either rejected or becomes events that a stage can read.
 
+use std::io::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::{collection::vec, prelude::*, sample::select};
-use schemas::codec::{Decoded, Framing, Incoming, NoRegistry};
+use schemas::{
+    TenantId, Timestamp,
+    codec::{Decoded, Framing, Incoming, NoRegistry},
+};
 use serde_json::{Map, Value, json};
 
 use super::*;
@@ -105,6 +111,73 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Limit on the bytes that compressed data in a body unpack to.
+const UNPACKED_BYTES: usize = 8 << 20;
+
+fn read(format: SourceFormat, body: &[u8]) -> Result<Records, ApiError> {
+    read_within(format, body, &mut |_| Ok(()))
+}
+
+fn read_within(
+    format: SourceFormat,
+    body: &[u8],
+    grow: &mut dyn FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Records, ApiError> {
+    let source = Source { format, tenant: &tenant(), now: now(), unpacked_bytes: UNPACKED_BYTES };
+    source.read(body, grow)
+}
+
+/// Firehose's data: gzipped, in base64.
+fn packed(text: &str) -> Value {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(text.as_bytes()).expect("to memory");
+    json!({"data": STANDARD.encode(encoder.finish().expect("to memory"))})
+}
+
+/// A body of carriers, each of which holds a carrier, and their unpacked size.
+fn nested_carriers(copies: usize) -> (Vec<u8>, usize) {
+    let record = json!({"eventName": "StopLogging", "eventID": "x", "pad": "x".repeat(900_000)}).to_string();
+    let records = vec![record; 18].join("\n");
+    let inner = packed(&records).to_string();
+    let outer = vec![inner.as_str(); copies].join("\n");
+    let body = json!({"records": [packed(&outer)]}).to_string();
+    (body.into_bytes(), outer.len() + copies * records.len())
+}
+
+#[test]
+fn what_carriers_unpack_to_is_bounded_and_charged() {
+    let (bomb, unpacked) = nested_carriers(774);
+    assert!(bomb.len() < 200_000 && unpacked > 12_000_000_000, "{} {unpacked}", bomb.len());
+    let mut kept = 0;
+    let refused = read_within(SourceFormat::CloudTrail, &bomb, &mut |more| {
+        kept += more;
+        Ok(())
+    });
+    assert_eq!(refused.expect_err("refused").problem().slug(), "body-too-large");
+    assert!(kept <= UNPACKED_BYTES, "{kept} bytes were kept");
+
+    let mut calls = 0;
+    let no_memory = read_within(SourceFormat::CloudTrail, &bomb, &mut |_| {
+        calls += 1;
+        Err(ApiError::new(ProblemKind::QuotaExceeded, "no memory"))
+    });
+    assert_eq!((no_memory.expect_err("refused").problem().slug(), calls), ("quota-exceeded", 1));
+}
+
+#[test]
+fn records_in_carriers_are_counted_before_they_are_kept() {
+    let line = json!({"eventName": "StopLogging", "eventID": "x"}).to_string();
+    let body = |lines: usize| {
+        let texts = vec![line.as_str(); lines].join("\n");
+        json!({"records": [packed(&texts), packed(&line)]}).to_string().into_bytes()
+    };
+    let read = |lines| read(SourceFormat::CloudTrail, &body(lines));
+    let most = read(MAX_RECORDS - 1).expect("it fits");
+    assert_eq!(most.events.len(), MAX_RECORDS);
+    assert_eq!(most.unpacked_bytes, MAX_RECORDS * (line.len() + 1) - 2, "they count for the quota");
+    assert_eq!(read(MAX_RECORDS).expect_err("one too many").problem().slug(), "batch-too-large");
+}
+
 /// The event as a stage reads it after the gateway wrote it.
 fn through_kafka(event: &Envelope) -> Envelope {
     let encoded = codec::encode(event, &Framing::SingleObject);
@@ -127,7 +200,7 @@ proptest! {
     #[test]
     fn what_is_taken_is_what_a_stage_reads(records in vec(value(), 1..4), format in select(&FORMATS[..])) {
         for body in [Value::from(records.as_slice()), json!({"items": records, "Records": records}), records[0].clone()] {
-            let Ok(read) = read(format, &tenant(), body.to_string().as_bytes(), now()) else { continue };
+            let Ok(read) = read(format, body.to_string().as_bytes()) else { continue };
             prop_assert_eq!(read.counts.records, read.events.len());
             for event in read.events.into_iter().flatten() {
                 prop_assert_eq!(through_kafka(&event), event);
@@ -146,7 +219,7 @@ proptest! {
         let at = at.index(body.len());
         let end = (at + noise.len() / 2).min(body.len());
         body.splice(at..end, noise);
-        if let Ok(read) = read(format, &tenant(), &body, now()) {
+        if let Ok(read) = read(format, &body) {
             for event in read.events.iter().flatten() {
                 prop_assert_eq!(&through_kafka(event), event);
             }

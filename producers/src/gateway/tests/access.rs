@@ -1,6 +1,11 @@
 //! Authentication, scopes and rate limits of publishing.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::*;
+
+/// Both challenges, from a header each.
+const CHALLENGES: &str = r#"Bearer, Basic realm="weir", charset="UTF-8""#;
 
 fn with_authorization(value: &str) -> Ask {
     Ask::new("POST", "/api/v1/events")
@@ -25,7 +30,7 @@ async fn every_bad_credential_gets_the_same_answer() {
     ] {
         let reply = with_authorization(&bad).header("x-request-id", "same").to(&running).await;
         reply.expect(401, "unauthenticated");
-        assert_eq!(reply.header("www-authenticate"), "Bearer");
+        assert_eq!(reply.header("www-authenticate"), CHALLENGES);
         answers.push(reply.json());
     }
     let none = Ask::new("POST", "/api/v1/events").header("x-request-id", "same").to(&running).await;
@@ -105,6 +110,35 @@ async fn failed_logins_count_by_address_however_it_is_disguised() {
         202,
         "a good key is let in all the same"
     );
+}
+
+#[tokio::test]
+async fn who_is_asked_for_a_password_first_has_not_failed_to_log_in() {
+    let running = start().await;
+    let sns = || {
+        Ask::new("POST", "/api/v1/events")
+            .header("content-type", "application/cloudevents+json")
+            .body(event("a").to_string())
+    };
+    for _ in 0..40 {
+        let reply = sns().to(&running).await;
+        reply.expect(401, "unauthenticated");
+        assert_eq!(reply.header("www-authenticate"), CHALLENGES);
+    }
+    let password = STANDARD.encode(format!("weir:{}", token(WRITER)));
+    let reply = sns().header("authorization", &format!("Basic {password}")).to(&running).await;
+    assert_eq!(reply.status, 202);
+}
+
+#[tokio::test]
+async fn floods_without_a_credential_have_an_end() {
+    let rates = Rates { failed_logins_per_minute: NonZeroU32::MIN, ..config().rates };
+    let running = start_with(GatewayConfig { rates, ..config() }, Scripted::new(&[])).await;
+    let mut statuses = Vec::new();
+    while !statuses.contains(&429) && statuses.len() < 200 {
+        statuses.push(Ask::new("POST", "/api/v1/events").to(&running).await.status);
+    }
+    assert!((100..200).contains(&statuses.len()), "{} before the first 429", statuses.len());
 }
 
 #[tokio::test]

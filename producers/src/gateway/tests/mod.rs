@@ -339,10 +339,12 @@ impl Wire {
         let head = String::from_utf8(self.unread.drain(..end).collect()).expect("a head is ASCII");
         let mut lines = head.trim_end().lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
-        let headers: HashMap<_, _> = lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-            .collect();
+        let mut headers: HashMap<String, String> = HashMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+            let all = headers.entry(name.to_ascii_lowercase()).or_default();
+            all.push_str(if all.is_empty() { "" } else { ", " });
+            all.push_str(value);
+        }
         let length = headers.get("content-length").map_or(0, |n| n.parse().expect("a number"));
         while self.unread.len() < length {
             assert!(self.more().await, "the body is cut");

@@ -139,6 +139,14 @@ async fn what_kafka_does_not_take_is_503_and_says_what_it_took() {
 }
 
 #[tokio::test]
+async fn what_kafka_refuses_for_want_of_a_right_asks_for_an_operator() {
+    let refused = Fate::Fails(DeliveryFailure::Refused(RDKafkaErrorCode::TopicAuthorizationFailed));
+    let reply = pair(&[refused, Fate::Stored]).await;
+    check_503(&reply, "broker-unavailable", 1);
+    assert!(reply.json()["detail"].as_str().is_some_and(|detail| detail.contains("operator")), "{reply:?}");
+}
+
+#[tokio::test]
 async fn an_event_too_large_for_kafka_is_rejected_alone() {
     let reply = pair(&[Fate::TooLarge, Fate::Stored]).await;
     assert_eq!(

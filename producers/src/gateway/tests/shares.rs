@@ -42,6 +42,32 @@ async fn a_tenant_that_withholds_bodies_leaves_the_others_theirs() {
 }
 
 #[tokio::test]
+async fn a_tenant_whose_events_wait_for_kafka_leaves_the_others_room() {
+    let limits = Limits { queue_records: 40, ..Limits::default() };
+    let kafka = Scripted::new(&vec![Fate::NeverHeardOf; 10]);
+    let running = start_with(GatewayConfig { limits, ..config() }, kafka).await;
+    let events: Vec<Value> = (0..10).map(|n| event(&n.to_string())).collect();
+    let batch = by(WRITER, "application/cloudevents-batch+json", Value::from(events).to_string());
+    let mut wire = Wire::open(&running).await;
+    wire.send(&batch.bytes()).await;
+    let queued = async {
+        while running.kafka.published().len() < 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(HANGING, queued).await.expect("all are queued");
+    let refused = one(WRITER).to(&running).await;
+    refused.expect(429, "quota-exceeded");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(one(NEIGHBOUR).to(&running).await.status, 202);
+    drop(wire);
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        one(WRITER).to(&running).await.expect(429, "quota-exceeded");
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_over_its_quota_is_told_when_to_come_back() {
     let quotas = TenantQuotas { events_per_minute: NonZeroU32::new(60_000), ..TenantQuotas::UNLIMITED };
     let rates = Rates::default();

@@ -275,6 +275,22 @@ async fn senders_need_a_key_and_say_that_it_is_json() {
 }
 
 #[tokio::test]
+async fn equal_charges_in_parts_of_a_delivery_are_charges_of_their_own() {
+    let running = start().await;
+    let charge = json!({"BilledCost": 1.5, "BillingCurrency": "USD", "ChargePeriodStart": "2024-09-18T00:00:00Z",
+        "ChargePeriodEnd": "2024-09-19T00:00:00Z", "ResourceId": "db"});
+    let mut ids = Vec::new();
+    for source in ["focus", "focus?part=one", "focus?part=two", "focus?part=one", "focus"] {
+        let reply = post(source, charge.to_string()).to(&running).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+        ids.push(reply.json()["accepted"][0]["id"].to_string());
+    }
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+    assert_eq!((&ids[3], &ids[4]), (&ids[1], &ids[0]), "sent again, it is the same charge");
+    post("focus?part=", charge.to_string()).to(&running).await.expect(400, "invalid-request");
+}
+
+#[tokio::test]
 async fn without_kafka_the_sender_is_told_to_come_back() {
     let body = event_list(&[audited(&audit_id(1), "get"), audited(&audit_id(2), "get")]);
     let unavailable = Fate::Fails(DeliveryFailure::Unavailable(RDKafkaErrorCode::BrokerTransportFailure));

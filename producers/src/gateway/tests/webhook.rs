@@ -347,12 +347,9 @@ async fn without_kafka_a_delivery_is_not_taken() {
     assert_eq!(reply.header("retry-after"), "1");
 }
 
-/// As a percent-encoded form, as GitHub sends it for that content type of the webhook.
-#[tokio::test]
-async fn a_form_encoded_delivery_is_the_same_event() {
-    let running = start().await;
-    let text = member_added().replace("mara", "mara + co & \u{20ac}");
-    let encoded: String = text
+/// A form with the payload percent-encoded, as GitHub sends it for that content type of the webhook.
+fn signed_form(payload: &str) -> Ask {
+    let encoded: String = payload
         .bytes()
         .map(|byte| match byte {
             b' ' => "+".to_owned(),
@@ -362,19 +359,39 @@ async fn a_form_encoded_delivery_is_the_same_event() {
         .collect();
     let form = format!("payload={encoded}");
     let signature = signature(SECRET, form.as_bytes());
-    let ask = Ask::new("POST", "/api/v1/sources/github-webhook/acme")
+    Ask::new("POST", "/api/v1/sources/github-webhook/acme")
         .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
         .header("x-github-event", "member")
         .header("x-github-delivery", DELIVERY)
         .header("x-hub-signature-256", &signature)
-        .body(form);
+        .body(form)
+}
+
+#[tokio::test]
+async fn a_form_is_limited_by_its_payload_not_by_its_encoding() {
+    let running = start().await;
+    let padded = |pad: String| {
+        let mut payload: Value = serde_json::from_str(&member_added()).expect("JSON");
+        payload["pad"] = pad.into();
+        payload.to_string()
+    };
+    let ask = signed_form(&padded("{".repeat(500_000)));
+    assert!(ask.bytes().len() > 1_500_000);
     assert_eq!(ask.to(&running).await.status, 202);
+    signed_form(&padded("x".repeat(1_000_000))).to(&running).await.expect(413, "event-too-large");
+}
+
+#[tokio::test]
+async fn a_form_encoded_delivery_is_the_same_event() {
+    let running = start().await;
+    let text = member_added().replace("mara", "mara + co & \u{20ac}");
+    assert_eq!(signed_form(&text).to(&running).await.status, 202);
     assert_eq!(signed("acme", SECRET, text).to(&running).await.status, 202);
     let events = running.kafka.published();
     assert_eq!(events[0], events[1]);
 
     let empty = "other=1";
-    let signature = self::signature(SECRET, empty.as_bytes());
+    let signature = signature(SECRET, empty.as_bytes());
     let ask = Ask::new("POST", "/api/v1/sources/github-webhook/acme")
         .header("content-type", "application/x-www-form-urlencoded")
         .header("x-github-event", "member")

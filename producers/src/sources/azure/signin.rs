@@ -33,6 +33,38 @@ pub(in crate::sources) const ROW: SourceRow = SourceRow {
     map,
 };
 
+/// Error codes of sign-ins that Entra interrupts in order to ask for something: nobody is refused, and the sign-in that follows
+/// has a record of its own. Those that Microsoft's workbook of sign-ins calls interrupts, without expired passwords; the other
+/// requests for a second factor, a device or a confirmation; and sessions that are to be renewed.
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
+const INTERRUPTS: [&str; 25] = [
+    "16000", // choose one of several accounts
+    "16001", // choose another account
+    "16003", // the account is not one of this directory: choose another
+    "50058", // nobody is signed in yet, a silent sign-in
+    "50059", // the directory is not known yet
+    "50072", // register a second factor
+    "50074", // give the second factor
+    "50076", // give the second factor, by the directory's policy
+    "50079", // register a second factor, by the directory's policy
+    "50097", // authenticate the device
+    "50125", // reset or register the password
+    "50127", // install the broker app
+    "50129", // register the device
+    "50140", // keep me signed in?
+    "50143", // the session is one of another directory
+    "50158", // go on at another provider, or accept the terms of use
+    "50199", // confirm the app
+    "51006", // sign in again with Windows' authentication
+    "52004", // consent to the link with LinkedIn
+    "65001", // consent to the app
+    "70043", // the session is older than the directory allows
+    "70044", // the session is older than the directory allows
+    "81010", // single sign-on by Kerberos fails, the password is asked for
+    "81012", // another person than the one who is signed in to the device
+    "81014", // single sign-on by Kerberos fails, the password is asked for
+];
+
 /// Maps one record.
 pub fn map(tenant: &TenantId, text: &str, around: &Around) -> Result<Mapped, NotARecord> {
     let record = Fields::parse(text).map_err(NotARecord::NotAnObject)?;
@@ -75,20 +107,22 @@ fn activity_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>)
     }
 }
 
-/// Error 0 is success; other numbers are Entra's error codes (`AADSTS…`).
+/// Error 0 is success; other numbers are Entra's error codes (`AADSTS…`). An interrupt is neither success nor failure.
 fn outcome_of(record: &Fields<'_>, graph: &Fields<'_>) -> Outcome {
     let told = graph.inner("status").or_else(|| graph.inner("Status"));
     let number = told.as_ref().and_then(|told| told.id("errorCode"));
     let code = number.or_else(|| record.id("resultType")).or_else(|| record.plain_text("resultSignature"));
+    let is_interrupted = code.as_deref().is_some_and(|code| INTERRUPTS.contains(&code));
     let status = match code.as_deref().map(str::to_ascii_lowercase).as_deref() {
         Some("0" | "success") => OutcomeStatus::Success,
         Some("none") | None => OutcomeStatus::Unknown,
+        Some(_) if is_interrupted => OutcomeStatus::Unknown,
         Some(_) => OutcomeStatus::Failure,
     };
-    let failed = status == OutcomeStatus::Failure;
+    let has_reason = is_interrupted || status == OutcomeStatus::Failure;
     let reason = told.and_then(|told| told.first_text(&["failureReason", "additionalDetails"]));
     let message = reason.or_else(|| record.plain_text("resultDescription"));
-    Outcome { status, code: code.filter(|_| failed), message: message.filter(|_| failed) }
+    Outcome { status, code: code.filter(|_| has_reason), message: message.filter(|_| has_reason) }
 }
 
 fn actor_of(record: &Fields<'_>, graph: &Fields<'_>, directory: Option<&str>, ended: OutcomeStatus) -> Actor {

@@ -80,6 +80,8 @@ pub const BILLING_PERIOD: &str = "BillingPeriod";
 pub struct Charges {
     tenant: TenantId,
     delivery: Delivery,
+    /// Name of the part of a split delivery, which tells its rows from equal ones of other parts.
+    part: Option<String>,
     /// Time of becoming known for rows that state none.
     otherwise_known_at: Timestamp,
     repetitions: Repetitions,
@@ -93,10 +95,16 @@ impl Charges {
         Self {
             tenant: tenant.clone(),
             delivery,
+            part: None,
             otherwise_known_at,
             repetitions: Repetitions::default(),
             instants: Instants::default(),
         }
+    }
+
+    /// The same as the named part of a split delivery.
+    pub(crate) fn part_of(self, part: Option<String>) -> Self {
+        Self { part, ..self }
     }
 
     /// The same as one file among those of a delivery, whose instants are compared.
@@ -147,7 +155,8 @@ impl Charges {
                 std::env::temp_dir().display()
             )
         })?;
-        let id = EventId::derived(&self.tenant, native_format::FOCUS, &numbered);
+        let part = self.part.as_deref().unwrap_or_default().as_bytes();
+        let id = EventId::derived(&self.tenant, native_format::FOCUS, &[&numbered[..], part].concat());
         let oddities = Oddities {
             id_derived: false,
             time_assumed: stated.is_none(),

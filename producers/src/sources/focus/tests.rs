@@ -1,6 +1,7 @@
 //! Charges in files.
 
 mod noise;
+mod times;
 
 use std::{fs::File, io::Cursor, path::Path, sync::Arc};
 

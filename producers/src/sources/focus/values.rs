@@ -181,6 +181,27 @@ mod tests {
     }
 
     #[test]
+    fn times_without_seconds_are_read() {
+        let expected = parse_instant("2024-09-01T05:30:00Z");
+        assert!(expected.is_some());
+        for text in [
+            "2024-09-01T05:30Z",
+            "2024-09-01 05:30Z",
+            "2024-09-01 05:30 UTC",
+            "2024-09-01T05:30",
+            "2024-09-01 05:30",
+            "2024-09-01T07:30+02:00",
+            "2024-09-01 07:30 +0200",
+            "2024-09-01 07:30+02:00",
+        ] {
+            assert_eq!(parse_instant(text), expected, "{text}");
+        }
+        for text in ["2024-09-01T24:00Z", "2024-09-01T05Z", "2024-02-30T05:30Z", "1999-12-31T23:59Z"] {
+            assert_eq!(parse_instant(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn the_form_of_focus_is_read_as_every_other_form() {
         for text in
             ["2024-09-18T00:00:00Z", "2000-01-01T23:59:59Z", "2024-02-29T12:30:01Z", "9999-12-31T23:59:59Z"]

@@ -305,3 +305,12 @@ fn carriers_within_carriers_have_an_end() {
         Records::new(body.as_bytes(), SourceFormat::CloudTrail).next().expect("one").expect("read").text;
     assert!(matches!(text, Err(ElementDefect::Carrier(_))), "{text:?}");
 }
+
+#[test]
+fn a_carrier_of_too_many_records_is_refused_alone() {
+    let bomb = json!({"data": STANDARD.encode(gzip(&"{}\n".repeat(100_001)))});
+    let found = calls(SourceFormat::CloudTrail, &json!([bomb, call("StopLogging")]).to_string());
+    assert_eq!(found.len(), 2);
+    assert!(found[0].contains("100,000 records"), "{}", found[0]);
+    assert_eq!(found[1], "StopLogging");
+}

@@ -156,6 +156,19 @@ fn entra_records_tell_who_did_what_and_sign_ins_how_they_ended() {
     }
     let failed = activity(SourceFormat::AzureSignin, &sign_in(50126));
     assert_eq!((failed.outcome.code.as_deref(), failed.actor.mfa), (Some("50126"), Some(false)));
+    for code in [16000, 50058, 50074, 50076, 50125, 50140, 65001] {
+        let interrupted = activity(SourceFormat::AzureSignin, &sign_in(code));
+        assert_eq!(
+            (interrupted.kind, interrupted.outcome.status),
+            (ActivityKind::ApiCalled, OutcomeStatus::Unknown),
+            "{code} asks for something and refuses nobody"
+        );
+        assert_eq!(interrupted.outcome.code, Some(code.to_string()));
+    }
+    for code in [50053, 50055, 50057, 53003, 500_121] {
+        let refused = activity(SourceFormat::AzureSignin, &sign_in(code));
+        assert_eq!(refused.kind, ActivityKind::SignInFailed, "{code}");
+    }
 }
 
 #[test]

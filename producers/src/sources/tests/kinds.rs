@@ -299,3 +299,39 @@ fn webhooks_about_runs_and_deployments_are_steps_of_a_delivery() {
         )
     );
 }
+
+#[test]
+fn okta_events_that_change_rights_or_credentials_are_told_from_others() {
+    let kind = |event_type: &str| {
+        let event = json!({"eventType": event_type, "published": "2026-03-04T05:06:07.000Z", "uuid": "u1",
+            "outcome": {"result": "SUCCESS"}});
+        activity(SourceFormat::OktaSystemLog, &event).kind
+    };
+    for event_type in [
+        "system.api_token.create",
+        "system.api_token.revoke",
+        "user.account.privilege.grant",
+        "group.application_assignment.add",
+        "iam.resourceset.bindings.add",
+        "policy.lifecycle.update",
+        "application.policy.sign_on.rule.create",
+        "app.oauth2.credentials.lifecycle.create",
+        "app.oauth2.client.lifecycle.new_secret_created",
+        "app.oauth2.as.consent.grant",
+        "user.mfa.factor.reset_all",
+        "system.idp.lifecycle.create",
+        "user.session.impersonation.grant",
+    ] {
+        assert_eq!(kind(event_type), ActivityKind::PermissionChanged, "{event_type}");
+    }
+    for event_type in [
+        "app.oauth2.as.authorize.code",
+        "app.oauth2.token.grant.access_token",
+        "policy.evaluate_sign_on",
+        "system.directory.debugger.query_executed",
+        "user.session.impersonation.end",
+    ] {
+        assert_eq!(kind(event_type), ActivityKind::ApiCalled, "{event_type}");
+    }
+    assert_eq!(kind("system.idp.lifecycle.read_client_secret"), ActivityKind::SecretRead);
+}

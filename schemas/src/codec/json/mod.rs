@@ -157,6 +157,11 @@ pub(super) fn binary(
     envelope(attributes, &data, reception)
 }
 
+/// Whether text in that charset is UTF-8: by its name, by a common misspelling, or as a part of it.
+pub fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
+}
+
 /// Kind of data that a media type denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DataKind {
@@ -173,7 +178,7 @@ impl DataKind {
         let essence = parts.next().unwrap_or_default();
         let utf8 = parts
             .filter_map(|parameter| parameter.strip_prefix("charset="))
-            .all(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"));
+            .all(|charset| is_utf8(charset.trim_matches('"')));
         let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
         match (essence, subtype) {
             _ if !utf8 => Self::Bytes,

@@ -1,0 +1,250 @@
+//! Records of exports whose members are named in lower case, since the engine that wrote them keeps no other names (Athena, Glue,
+//! Hive, Spark): in the spelling of the source, by which rules find its members.
+
+use serde_json::{Map, Value};
+
+use crate::sources::{SourceFormat, fields::Fields};
+
+/// Spelling of a source's members.
+struct Spelling {
+    /// Members of which every record of the source has some.
+    marks: &'static [&'static str],
+    /// Members at any depth that are not in lower case at the source.
+    names: &'static [&'static str],
+    /// Members of the record, in lower case, whose own members others have named.
+    foreign: &'static [&'static str],
+}
+
+const CLOUDTRAIL: Spelling = Spelling {
+    marks: &["eventName", "eventID", "userIdentity"],
+    names: &[
+        "accessKeyId",
+        "accountId",
+        "additionalEventData",
+        "apiVersion",
+        "assumedRoot",
+        "awsRegion",
+        "cipherSuite",
+        "clientProvidedHostHeader",
+        "creationDate",
+        "credentialId",
+        "ec2IssuedInVpc",
+        "ec2RoleDelivery",
+        "edgeDeviceDetails",
+        "errorCode",
+        "errorMessage",
+        "eventCategory",
+        "eventID",
+        "eventName",
+        "eventSource",
+        "eventTime",
+        "eventType",
+        "eventVersion",
+        "federatedProvider",
+        "identityProvider",
+        "identityStoreArn",
+        "inScopeOf",
+        "insightDetails",
+        "invokedBy",
+        "issuerType",
+        "managementEvent",
+        "mfaAuthenticated",
+        "onBehalfOf",
+        "principalId",
+        "readOnly",
+        "recipientAccountId",
+        "requestID",
+        "requestParameters",
+        "responseElements",
+        "serviceEventDetails",
+        "sessionContext",
+        "sessionCredentialFromConsole",
+        "sessionIssuer",
+        "sharedEventID",
+        "sourceAccount",
+        "sourceArn",
+        "sourceIPAddress",
+        "sourceIdentity",
+        "tlsDetails",
+        "tlsVersion",
+        "userAgent",
+        "userId",
+        "userIdentity",
+        "userName",
+        "vpcEndpointAccountId",
+        "vpcEndpointId",
+        "webIdFederationData",
+    ],
+    foreign: &["additionaleventdata", "requestparameters", "responseelements", "serviceeventdetails"],
+};
+
+const OKTA: Spelling = Spelling {
+    marks: &["eventType", "displayMessage"],
+    names: &[
+        "alternateId",
+        "asNumber",
+        "asOrg",
+        "authenticationContext",
+        "authenticationProvider",
+        "authenticationStep",
+        "changeDetails",
+        "credentialProvider",
+        "credentialType",
+        "debugContext",
+        "debugData",
+        "detailEntry",
+        "deviceFingerprint",
+        "displayMessage",
+        "displayName",
+        "dtHash",
+        "eventType",
+        "externalSessionId",
+        "geographicalContext",
+        "ipAddress",
+        "ipChain",
+        "isProxy",
+        "isTor",
+        "legacyEventType",
+        "logOnlySecurityData",
+        "postalCode",
+        "privilegeGranted",
+        "privilegeRevoked",
+        "rawUserAgent",
+        "requestId",
+        "requestUri",
+        "riskLevel",
+        "rootSessionId",
+        "securityContext",
+        "threatSuspected",
+        "userAgent",
+    ],
+    foreign: &[],
+};
+
+/// The record in the spelling of its source. `None` if it has that already.
+pub(super) fn respelled(format: SourceFormat, text: &str) -> Option<String> {
+    let spelling = match format {
+        SourceFormat::CloudTrail => &CLOUDTRAIL,
+        SourceFormat::OktaSystemLog => &OKTA,
+        _ => return None,
+    };
+    if !spelling.is_lost_in(text) {
+        return None;
+    }
+    let record: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let members = record.into_iter().filter_map(|(name, value)| {
+        let value = opened(value)?;
+        let is_foreign = spelling.foreign.contains(&name.as_str());
+        Some((spelling.of(name), if is_foreign { value } else { spelling.within(value) }))
+    });
+    Some(Value::Object(members.collect()).to_string())
+}
+
+impl Spelling {
+    /// Whether the record names the source's members in lower case alone.
+    fn is_lost_in(&self, text: &str) -> bool {
+        let lower: Vec<String> = self.marks.iter().map(|mark| mark.to_ascii_lowercase()).collect();
+        // Most records are spelled as at the source, and are not parsed.
+        if !lower.iter().any(|mark| text.contains(&format!("\"{mark}\""))) {
+            return false;
+        }
+        Fields::parse(text).is_ok_and(|fields| {
+            lower.iter().any(|mark| fields.exactly(mark))
+                && !self.marks.iter().any(|mark| fields.exactly(mark))
+        })
+    }
+
+    fn of(&self, name: String) -> String {
+        let known = self.names.iter().find(|known| known.eq_ignore_ascii_case(&name));
+        known.map_or(name, |known| (*known).to_owned())
+    }
+
+    /// The value with its members in the source's spelling, without those that are null.
+    fn within(&self, value: Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let members = members.into_iter().filter(|(_, value)| !value.is_null());
+                Value::Object(members.map(|(name, value)| (self.of(name), self.within(value))).collect())
+            }
+            Value::Array(elements) => elements.into_iter().map(|element| self.within(element)).collect(),
+            plain => plain,
+        }
+    }
+}
+
+/// The value of a column: what it holds as JSON within a text. `None` for an empty column.
+fn opened(column: Value) -> Option<Value> {
+    match column {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() || text == "null" => None,
+        Value::String(text) if text.starts_with(['{', '[']) => {
+            Some(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        }
+        value => Some(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sources::records::Records;
+
+    #[track_caller]
+    fn check(format: SourceFormat, row: &Value, expected: Option<&Value>) {
+        let record = respelled(format, &row.to_string());
+        let record = record.map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
+        assert_eq!(record.as_ref(), expected, "{row}");
+    }
+
+    #[test]
+    fn a_row_in_lower_case_becomes_the_record_that_it_was() {
+        let row = json!({
+            "eventversion": "1.08", "eventname": "PutBucketPolicy", "eventsource": "s3.amazonaws.com",
+            "useridentity": {"type": "AssumedRole", "principalid": "AROA1:ada", "username": null,
+                "sessioncontext": {"sessionissuer": {"username": "Ops"}, "attributes": {"mfaauthenticated": "true"}}},
+            "sourceipaddress": "192.0.2.1", "useragent": "[S3Console/0.4]", "errorcode": null, "errormessage": "",
+            "requestparameters": "{\"bucketName\":\"logs\",\"username\":\"as it was\"}", "responseelements": "null",
+            "resources": [{"accountid": "1", "type": "AWS::S3::Bucket"}], "year": "2026",
+        });
+        let record = json!({
+            "eventVersion": "1.08", "eventName": "PutBucketPolicy", "eventSource": "s3.amazonaws.com",
+            "userIdentity": {"type": "AssumedRole", "principalId": "AROA1:ada",
+                "sessionContext": {"sessionIssuer": {"userName": "Ops"}, "attributes": {"mfaAuthenticated": "true"}}},
+            "sourceIPAddress": "192.0.2.1", "userAgent": "[S3Console/0.4]",
+            "requestParameters": {"bucketName": "logs", "username": "as it was"},
+            "resources": [{"accountId": "1", "type": "AWS::S3::Bucket"}], "year": "2026",
+        });
+        check(SourceFormat::CloudTrail, &row, Some(&record));
+        check(SourceFormat::CloudTrail, &record, None);
+        check(SourceFormat::OktaSystemLog, &row, None);
+
+        let row = json!({"eventtype": "user.session.start", "actor": {"alternateid": "ada@example.com"},
+            "debugcontext": {"debugdata": {"requesturi": "/login"}}});
+        let record = json!({"eventType": "user.session.start", "actor": {"alternateId": "ada@example.com"},
+            "debugContext": {"debugData": {"requestUri": "/login"}}});
+        check(SourceFormat::OktaSystemLog, &row, Some(&record));
+    }
+
+    #[test]
+    fn a_record_that_has_the_sources_spelling_is_left_alone() {
+        for record in [
+            json!({"eventName": "A", "requestParameters": {"eventname": "B"}}),
+            json!({"eventName": "A", "eventname": "B"}),
+            json!({"name": "eventname"}),
+            json!(["eventname"]),
+        ] {
+            check(SourceFormat::CloudTrail, &record, None);
+        }
+    }
+
+    #[test]
+    fn rows_of_a_file_are_read_in_the_sources_spelling() {
+        let rows = "{\"eventname\":\"StopLogging\"}\n{\"eventName\":  \"StartLogging\"}\n";
+        let records = Records::new(rows.as_bytes(), SourceFormat::CloudTrail);
+        let texts: Vec<String> =
+            records.map(|record| record.expect("a good file").text.expect("a good record")).collect();
+        assert_eq!(texts, ["{\"eventName\":\"StopLogging\"}", "{\"eventName\":  \"StartLogging\"}"]);
+    }
+}
