@@ -2,8 +2,10 @@
 
 mod doctor;
 mod settings;
+mod starting;
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::Duration,
@@ -30,6 +32,8 @@ struct Weir {
     folder: TempDir,
     /// Fetched before, so that a test does not fetch them again.
     servers: PathBuf,
+    /// The proxy that the environment of every command names.
+    proxy: TcpListener,
 }
 
 impl Weir {
@@ -39,7 +43,8 @@ impl Weir {
         let servers = shared.servers.clone();
         Stack::new(shared).up().await.expect("the shared servers, fetched");
         let home = tempfile::Builder::new().prefix("weir-command-").tempdir().expect("a folder");
-        Self { home, folder: settings::folder(), servers }
+        let proxy = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        Self { home, folder: settings::folder(), servers, proxy }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -48,6 +53,7 @@ impl Weir {
             .args(args)
             .env("WEIR_HOME", self.home.path())
             .env("WEIR_SERVERS", &self.servers)
+            .envs(starting::proxies(&self.proxy))
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         for name in [
@@ -135,6 +141,8 @@ async fn from_up_to_down() {
     assert_eq!((&stage["name"], &stage["state"]), (&Value::from("audit"), &Value::from("ready")), "{status}");
 
     each_process_has_a_login_of_its_own(&status).await;
+    starting::no_process_dumps_its_memory(&status);
+    starting::other_servers_are_refused(&weir, &status);
     generated_events_become_rows(&weir);
     an_event_over_http_is_found(&weir, &status).await;
     metrics_are_beside_what_is_public(&status).await;
@@ -148,6 +156,7 @@ async fn from_up_to_down() {
     the_examples_run(&weir, &status);
     an_export_holds_what_the_log_does(&weir);
     doctor::the_doctor_finds_a_halted_stage(&weir).await;
+    starting::nobody_has_asked_the_proxy(&weir);
 }
 
 /// Every process connects with a login of its own, which may do no more than it needs; none is the server's

@@ -13,6 +13,8 @@ fn stages() -> Vec<&'static str> {
 }
 
 const ROLES: [&str; 2] = ["gateway", "query-api"];
+/// The process of all sinks, for who has any.
+const SINKS: &str = "sinks";
 
 const COMPOSE: &str = include_str!("../../compose/compose.yaml");
 const DOCKERFILE: &str = include_str!("../../compose/Dockerfile");
@@ -42,9 +44,10 @@ fn pinned(property: &str) -> &'static str {
 #[test]
 fn every_stage_and_role_is_a_service() {
     let services = &yaml(COMPOSE)["services"];
-    for name in stages().iter().chain(&ROLES) {
+    for name in stages().iter().chain(&ROLES).chain(&[SINKS]) {
         assert_eq!(strings(&services[name]["command"]), ["run", name], "the service {name}");
     }
+    assert_eq!(strings(&services[SINKS]["profiles"]), ["sinks"], "without sinks it would not start");
 }
 
 /// A tag may be another image tomorrow.
@@ -69,7 +72,7 @@ fn images_are_named_by_digest() {
 #[test]
 fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
     let services = &yaml(COMPOSE)["services"];
-    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
+    for name in stages().iter().chain(&ROLES).chain(&[SINKS, "setup"]) {
         let service = &services[name];
         for needed in ["kafka", "postgres"] {
             assert_eq!(service["depends_on"][needed]["condition"], "service_healthy", "{name} and {needed}");
@@ -78,6 +81,7 @@ fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
         assert_eq!(service["user"], "65532:65532", "{name}");
         assert_eq!(service["read_only"], true, "{name}");
         assert_eq!(strings(&service["cap_drop"]), ["ALL"], "{name}");
+        assert_eq!(service["ulimits"]["core"], 0, "{name}");
         if *name == "setup" {
             continue;
         }
@@ -90,7 +94,7 @@ fn our_services_wait_for_what_they_need_and_may_do_nothing_else() {
 #[test]
 fn each_service_has_its_own_login_and_no_more_secrets_than_it_needs() {
     let services = &yaml(COMPOSE)["services"];
-    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
+    for name in stages().iter().chain(&ROLES).chain(&[SINKS, "setup"]) {
         let environment = &services[name]["environment"];
         let login = match *name {
             "gateway" => "weir_gateway",
@@ -141,11 +145,12 @@ fn no_read_only_service_takes_a_configuration_made_of_text() {
 #[test]
 fn each_service_has_its_own_user_on_kafka() {
     let services = &yaml(COMPOSE)["services"];
-    for name in stages().iter().chain(&ROLES).chain(&["setup"]) {
+    for name in stages().iter().chain(&ROLES).chain(&[SINKS, "setup"]) {
         let role = match *name {
             "gateway" => Role::Gateway,
             "query-api" => Role::QueryApi,
             "setup" => Role::Operator,
+            SINKS => Role::Sinks,
             _ => Role::Stages,
         };
         let environment = &services[name]["environment"];
@@ -189,7 +194,7 @@ fn the_containers_run_the_versions_that_the_local_stack_runs() {
 fn prometheus_scrapes_every_process() {
     let scrapes = yaml(PROMETHEUS)["scrape_configs"].clone();
     let jobs: Vec<String> = scrapes.as_array().expect("jobs").iter().map(Value::to_string).collect();
-    for name in stages().iter().chain(&ROLES) {
+    for name in stages().iter().chain(&ROLES).chain(&[SINKS, "witness"]) {
         let (host, target) = (format!("\"{name}\""), format!("\"{name}:"));
         assert!(
             jobs.iter().any(|job| job.contains(&host) && job.contains("names") || job.contains(&target)),

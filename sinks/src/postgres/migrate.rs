@@ -33,6 +33,17 @@ pub enum MigrateError {
     /// A database's name that cannot be one.
     #[error("{0:?} is no name for a database: 1 to 63 of a-z 0-9 _ -, beginning with a letter")]
     InvalidName(String),
+    /// A database that does not exist, and whose name's user may not create one.
+    #[error(
+        "the database {name} does not exist, and {user} may not create it: as a role that may, run CREATE DATABASE \
+         \"{name}\" OWNER \"{user}\""
+    )]
+    MayNotCreate {
+        /// The database's name.
+        name: String,
+        /// The user that the URL names.
+        user: String,
+    },
 }
 
 /// Brings the database of that URL up to this version: roles, tables, dictionaries, the next months'
@@ -64,23 +75,64 @@ pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
     Ok(connection.close().await?)
 }
 
-/// Creates the database that `database_url` names, unless it exists, over a connection to another one.
+/// Creates the database that `database_url` names, unless it exists, over a connection to another one: where
+/// `maintenance_url` names the same, to one that every server has.
 pub async fn ensure_database(maintenance_url: &str, database_url: &str) -> Result<(), MigrateError> {
     let (maintenance, wanted): (PgConnectOptions, PgConnectOptions) =
         (maintenance_url.parse()?, database_url.parse()?);
     match wanted.get_database() {
         // None: Postgres takes the user's name. Whoever says so has it.
         None => Ok(()),
-        Some(name) if maintenance.get_database() == Some(name) => Ok(()),
-        Some(name) => create_database(maintenance_url, name).await.map(drop),
+        Some(name) if maintenance.get_database() == Some(name) => create_if_missing(&wanted, name).await,
+        Some(name) => create_beside(&maintenance, name).await,
     }
+}
+
+/// Databases of every server, of which one may have been dropped.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+async fn create_if_missing(wanted: &PgConnectOptions, name: &str) -> Result<(), MigrateError> {
+    match PgConnection::connect_with(wanted).await {
+        Ok(connection) => return Ok(connection.close().await?),
+        Err(error) if has_code(&error, &[UNKNOWN_DATABASE]) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [first, second] = MAINTENANCE.map(|database| wanted.clone().database(database));
+    let created = match create_beside(&first, name).await {
+        Err(MigrateError::Database(error)) if has_code(&error, &[UNKNOWN_DATABASE]) => {
+            create_beside(&second, name).await
+        }
+        created => created,
+    };
+    match created {
+        Err(MigrateError::Database(error)) if has_code(&error, &[NO_PRIVILEGE, NO_ADMITTANCE]) => {
+            let user = wanted.get_username().to_owned();
+            Err(MigrateError::MayNotCreate { name: name.to_owned(), user })
+        }
+        created => created,
+    }
+}
+
+const UNKNOWN_DATABASE: &str = "3D000";
+const NO_PRIVILEGE: &str = "42501";
+/// The server's list of who may connect to which database.
+const NO_ADMITTANCE: &str = "28000";
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| codes.contains(&&*code))
 }
 
 /// Creates an empty database of that name beside the one of the URL, unless it exists; returns its URL.
 pub async fn create_database(admin_url: &str, name: &str) -> Result<String, MigrateError> {
-    let name = plain_name(name)?;
     let options: PgConnectOptions = admin_url.parse()?;
-    let mut connection = PgConnection::connect_with(&options).await?;
+    create_beside(&options, name).await?;
+    Ok(options.database(name).to_url_lossy().to_string())
+}
+
+async fn create_beside(options: &PgConnectOptions, name: &str) -> Result<(), MigrateError> {
+    let name = plain_name(name)?;
+    let mut connection = PgConnection::connect_with(options).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(name)
         .fetch_one(&mut connection)
@@ -95,8 +147,7 @@ pub async fn create_database(admin_url: &str, name: &str) -> Result<String, Migr
             Ok(_) => {}
         }
     }
-    connection.close().await?;
-    Ok(options.database(name).to_url_lossy().to_string())
+    Ok(connection.close().await?)
 }
 
 /// Drops the database of that name and its connections, if it exists.

@@ -1,10 +1,14 @@
 //! The local deployment that `weir up` started: its processes, their addresses, and the API key it created.
 
+mod servers;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     fs,
     io::{ErrorKind, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,6 +17,8 @@ use std::{
 use anyhow::Context;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
+
+pub(super) use servers::Servers;
 
 use crate::{
     auth::login::LOGIN_FILE,
@@ -39,7 +45,7 @@ pub(super) struct Deployment {
     /// The key that `up` made; shown by `status`.
     #[serde(default)]
     pub(super) token: Option<String>,
-    /// Whether the database is one that the environment named, which `down` does not delete.
+    /// Whether the secrets belong to a database that the environment named, at any start: `down` does not delete it.
     #[serde(default)]
     pub(super) named_database: bool,
 }
@@ -51,6 +57,14 @@ pub(super) enum Secrets {
     Keep,
     /// Their database is deleted too.
     Delete,
+}
+
+impl Secrets {
+    /// Treatment of the secrets when the local data is deleted: whatever a named database may need is kept.
+    pub(super) fn on_purge(loaded: &anyhow::Result<Deployment>, names_database: bool) -> Self {
+        let is_local = loaded.as_ref().is_ok_and(|deployment| !deployment.named_database);
+        if is_local && !names_database { Self::Delete } else { Self::Keep }
+    }
 }
 
 /// One process of the pipeline.
@@ -69,6 +83,9 @@ pub(super) struct Process {
     /// The settings that it was started with.
     #[serde(default)]
     settings: Option<Origin>,
+    /// The servers that it was started with, if it uses any.
+    #[serde(default)]
+    servers: Option<Servers>,
     /// The log of this start.
     pub(super) log: PathBuf,
 }
@@ -85,18 +102,19 @@ pub(super) enum Scheme {
 impl Process {
     /// URL for requests. A certificate names the host rather than its address.
     pub(super) fn url(&self) -> String {
+        let address = reachable(self.listen);
         match self.scheme {
-            Scheme::Http => format!("http://{}", self.listen),
-            Scheme::Https if self.listen.ip() == Ipv4Addr::LOCALHOST => {
-                format!("https://localhost:{}", self.listen.port())
+            Scheme::Http => format!("http://{address}"),
+            Scheme::Https if [LOCALHOST, LOCALHOST_V6].contains(&address.ip()) => {
+                format!("https://localhost:{}", address.port())
             }
-            Scheme::Https => format!("https://{}", self.listen),
+            Scheme::Https => format!("https://{address}"),
         }
     }
 
     /// URL of health and metrics, in clear text.
     pub(super) fn admin_url(&self) -> String {
-        format!("http://{}", self.admin.unwrap_or(self.listen))
+        format!("http://{}", reachable(self.admin.unwrap_or(self.listen)))
     }
 
     /// Whether one of its addresses is this one.
@@ -131,7 +149,10 @@ impl Deployment {
         let file = file(home);
         match fs::read_to_string(&file) {
             Ok(text) => serde_json::from_str(&text).with_context(|| {
-                format!("{} cannot be read; `weir down --purge` removes it", file.display())
+                format!(
+                    "{} cannot be read; `weir down --purge` removes it and the local data, and keeps secrets and keys",
+                    file.display()
+                )
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
@@ -143,9 +164,9 @@ impl Deployment {
         write_private(&file(home), &serde_json::to_string_pretty(self)?)
     }
 
-    /// Forgets everything, but for secrets that are to be kept.
-    pub(super) fn delete(home: &Path, secrets: Secrets) -> anyhow::Result<()> {
-        let secrets: &[&str] = match secrets {
+    /// Forgets everything, but for secrets that are to be kept, and that they are.
+    pub(super) fn delete(home: &Path, kept: Secrets) -> anyhow::Result<()> {
+        let secrets: &[&str] = match kept {
             Secrets::Keep => &[],
             Secrets::Delete => &["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY],
         };
@@ -162,9 +183,13 @@ impl Deployment {
         }
         match fs::remove_dir_all(home.join(ISSUER)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).context("deleting the issuer's keys")
+                return Err(error).context("deleting the issuer's keys");
             }
-            _ => Ok(()),
+            _ => {}
+        }
+        match kept {
+            Secrets::Keep => Self { named_database: true, ..Self::default() }.save(home),
+            Secrets::Delete => Ok(()),
         }
     }
 
@@ -201,16 +226,29 @@ impl Deployment {
         differing.map(|process| process.name.as_str()).collect()
     }
 
+    /// The running processes that were started with other servers.
+    pub(super) fn on_other_servers(&self, servers: &Servers) -> Vec<&str> {
+        let differs = |process: &&Process| process.servers.as_ref().is_some_and(|started| started != servers);
+        let differing = self.processes.iter().filter(differs).filter(|process| process.is_alive());
+        differing.map(|process| process.name.as_str()).collect()
+    }
+
+    /// Drops the processes that have ended and are not wanted any more.
+    pub(super) fn forget_ended(&mut self, wanted: &[&str]) {
+        self.processes.retain(|process| wanted.contains(&process.name.as_str()) || process.is_alive());
+    }
+
     /// Starts this program once more as a process of its own and writes it down. It runs in the current folder, so that it
     /// finds the same `weir.toml` and resolves relative paths as this process does.
     pub(super) fn start(&mut self, home: &Path, name: &str, start: Start) -> anyhow::Result<()> {
         let program = std::env::current_exe().context("finding the program to start")?;
         let dir = current_folder()?;
         let log = next_log(&home.join("processes").join(name))?;
-        let Start { args, env, listen, admin, scheme, settings } = start;
+        let Start { args, env, listen, admin, scheme, settings, servers } = start;
         let id = Detached { program: &program, args, dir: &dir, log: &log, env }.spawn()?;
         self.processes.retain(|process| process.name != name);
-        self.processes.push(Process { name: name.to_owned(), id, listen, admin, scheme, settings, log });
+        let name = name.to_owned();
+        self.processes.push(Process { name, id, listen, admin, scheme, settings, servers, log });
         self.save(home)
     }
 
@@ -254,6 +292,28 @@ pub(super) struct Start {
     pub(super) scheme: Scheme,
     /// The settings that it reads, if it reads any.
     pub(super) settings: Option<Origin>,
+    /// The servers that it uses, if it uses any.
+    pub(super) servers: Option<Servers>,
+}
+
+impl Start {
+    /// A process with one address, in clear text, that reads no settings.
+    pub(super) fn plain(args: Vec<String>, env: Vec<(&'static str, String)>, listen: SocketAddr) -> Self {
+        Self { args, env, listen, admin: None, scheme: Scheme::Http, settings: None, servers: None }
+    }
+}
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOCALHOST_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// The address under which a process on this machine reaches one that listens: on every interface includes loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => LOCALHOST,
+        IpAddr::V6(ip) if ip.is_unspecified() => LOCALHOST_V6,
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// The folder that this process runs in.
@@ -285,84 +345,4 @@ pub(super) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 fn file(home: &Path) -> PathBuf {
     home.join("deployment.json")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        collections::BTreeSet,
-        sync::{
-            Arc,
-            atomic::{AtomicBool, Ordering},
-        },
-    };
-
-    use super::*;
-    use crate::settings::Settings;
-
-    #[test]
-    fn secrets_of_a_database_that_stays_are_kept() {
-        let home = tempfile::tempdir().expect("a folder");
-        let secrets = ["pepper", SUBJECT_SECRET, SIGNING_KEY, WITNESS_KEY];
-        for name in secrets.into_iter().chain([LOGIN_FILE, "deployment.json"]) {
-            fs::write(home.path().join(name), "{}").expect("written");
-        }
-        let left = || {
-            let names =
-                fs::read_dir(home.path()).expect("a folder").map(|entry| entry.expect("a file").file_name());
-            names.map(|name| name.into_string().expect("UTF-8")).collect::<BTreeSet<_>>()
-        };
-        Deployment::delete(home.path(), Secrets::Keep).expect("deleted");
-        assert_eq!(left(), BTreeSet::from(secrets.map(str::to_owned)));
-        Deployment::delete(home.path(), Secrets::Delete).expect("deleted");
-        assert!(left().is_empty());
-    }
-
-    #[tokio::test]
-    async fn who_starts_or_stops_the_processes_waits_for_who_does() {
-        let home = tempfile::tempdir().expect("a folder");
-        let config = StackConfig::private(home.path()).expect("a home");
-        let first = Deployment::lock(&config).await.expect("free");
-        let is_released = Arc::new(AtomicBool::new(false));
-        let second = tokio::spawn({
-            let (config, is_released) = (config.clone(), is_released.clone());
-            async move {
-                let _lock = Deployment::lock(&config).await.expect("free in the end");
-                is_released.load(Ordering::SeqCst)
-            }
-        });
-        tokio::task::yield_now().await;
-        is_released.store(true, Ordering::SeqCst);
-        drop(first);
-        assert!(second.await.expect("ended"), "it went on beside the first");
-    }
-
-    #[test]
-    fn running_processes_with_other_settings_are_named() {
-        let in_folder = |folder: &str| {
-            let mut settings = Settings::default();
-            settings.prices.file = Some("prices.csv".into());
-            Origin::of(&settings, Path::new(folder)).expect("a hash")
-        };
-        let running = i32::try_from(std::process::id()).expect("a process id");
-        let process = |name: &str, settings: Option<Origin>| Process {
-            name: name.to_owned(),
-            id: ProcessId::of(running).expect("this process runs"),
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            admin: None,
-            scheme: Scheme::Http,
-            settings,
-            log: PathBuf::new(),
-        };
-        let processes = vec![
-            process("same", Some(in_folder("/a"))),
-            process("other", Some(in_folder("/b"))),
-            process("unknown", None),
-        ];
-        let deployment = Deployment { processes, ..Deployment::default() };
-        assert_eq!(deployment.started_otherwise(&in_folder("/a")), ["other"]);
-        let kept = serde_json::to_string(&deployment).expect("JSON");
-        let read: Deployment = serde_json::from_str(&kept).expect("the same");
-        assert_eq!(read.started_otherwise(&in_folder("/a")), ["other"]);
-    }
 }

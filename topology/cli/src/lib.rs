@@ -55,6 +55,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use edge::RenderMetrics;
+use nix::sys::resource::{Resource, setrlimit};
 
 use self::settings::{Client, Trust};
 use topology::runtime::observe::telemetry::{self, LogFormat, Speaker, Telemetry};
@@ -184,6 +185,10 @@ impl From<Outcome> for ExitCode {
 
 /// Runs the command that the arguments name. Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 pub fn main() -> ExitCode {
+    // A core dump would hold keys and secrets. What this process starts inherits the limit.
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        return report(&anyhow::Error::new(error).context("core dumps cannot be switched off"));
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

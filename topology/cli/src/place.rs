@@ -201,8 +201,13 @@ pub(super) const SUBJECT_SECRET: &str = "subject-secret";
 
 /// The public keys of a text, one a line.
 pub(super) fn public_keys(text: &str, purpose: KeyPurpose) -> anyhow::Result<Vec<PublicKey>> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| PublicKey::parse(line, purpose).with_context(|| format!("the key {line:?}"))).collect()
+    let lines = text.lines().map(str::trim).zip(1..);
+    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    // Somebody may have put a private key there: it is not shown.
+    let parse = |(line, number): (&str, usize)| {
+        PublicKey::parse(line, purpose).with_context(|| format!("the public key in line {number}"))
+    };
+    lines.map(parse).collect()
 }
 
 pub(super) fn read(file: &std::path::Path) -> anyhow::Result<String> {

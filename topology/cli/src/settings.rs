@@ -11,16 +11,18 @@ use std::{
 use anyhow::Context;
 use figment::{
     Figment,
-    providers::{Env, Format as _, Serialized, Toml},
+    providers::{Format as _, Serialized, Toml},
 };
 mod database;
 mod edge;
+mod environment;
 mod gateway;
 mod identity;
 mod origin;
 mod policies;
 #[cfg(test)]
 mod reference;
+mod refusal;
 mod retention;
 mod shares;
 mod sinks;
@@ -258,16 +260,15 @@ impl Settings {
 
     /// Reads `weir.toml` in the current folder, if there is one, and the environment.
     pub(super) fn load() -> anyhow::Result<Self> {
-        // The section is what stands before the double underscore; WEIR_HOME and its like have none.
-        let environment = Env::prefixed("WEIR_").filter(|key| key.as_str().contains("__")).split("__");
         let (mut settings, own) = (Figment::from(Serialized::defaults(Self::default())), Path::new(SETTINGS));
         // Not of the folders above: what somebody put there is not meant for processes below.
         if own.exists() {
             settings = settings.merge(Toml::file_exact(own));
         }
         settings
-            .merge(environment)
+            .merge(environment::Environment::read())
             .extract()
+            .map_err(refusal::without_values)
             .context("the settings in weir.toml or the environment (WEIR_SECTION__KEY) cannot be used")
     }
 }
@@ -376,6 +377,8 @@ mod tests {
             ("\"a b\" = \"0123456789abcdef\"", "no tenant"),
             ("acme = 7", "cannot be used"),
             ("acme = ", "cannot be used"),
+            ("acme = \"short-secret", "cannot be used"),
+            ("acme = short-secret", "cannot be used"),
         ] {
             let error = format!("{:#}", secrets(None, Some(file)).expect_err(file));
             assert!(error.contains(said) && !error.contains("short-secret"), "{file}: {error}");

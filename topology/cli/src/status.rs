@@ -183,7 +183,7 @@ pub(super) fn use_tls_provider() {
 /// An HTTP client for Weir's services.
 pub(super) fn client(settings: &Client) -> anyhow::Result<reqwest::Client> {
     use_tls_provider();
-    let mut client = reqwest::Client::builder().timeout(Duration::from_secs(10));
+    let mut client = edge::outbound::client_builder().timeout(Duration::from_secs(10));
     if let Some(file) = &settings.ca_certificate {
         let pem = std::fs::read(file)
             .with_context(|| format!("the CA certificate {} cannot be read", file.display()))?;

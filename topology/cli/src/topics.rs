@@ -37,7 +37,7 @@ enum TopologyCommand {
     /// Print what `apply` would change; exits 1 if anything.
     Plan,
     /// Create missing topics and mend their settings; create the database, its tables, and the services' logins whose
-    /// passwords are set.
+    /// passwords are set. A topic with another number of partitions is told and kept as it is; `plan` exits 1 on it.
     Apply,
     /// Print the rights that each process needs on a Kafka cluster with an authorizer: lines of arguments for
     /// `kafka-acls.sh`, or JSON.
@@ -101,7 +101,7 @@ pub(super) async fn topology(args: TopologyArgs) -> anyhow::Result<Outcome> {
             let changes = up::prepare(&place.endpoints).await?;
             logins.make(&place.endpoints.database_url).await?;
             print(&changes);
-            note(&format!("the database is migrated; {} changes of topics", changes.len()));
+            note(&format!("the database is migrated; {}", applied(&changes)));
         }
     }
     Ok(Outcome::Done)
@@ -164,6 +164,18 @@ impl RoleName {
     }
 }
 
+/// The topics that stay as they are although they differ from the declaration.
+pub(super) fn refused(changes: &[TopicChange]) -> Vec<&TopicChange> {
+    changes.iter().filter(|change| matches!(change, TopicChange::Refused { .. })).collect()
+}
+
+/// Numbers of topics' changes that were made, and that were refused.
+fn applied(changes: &[TopicChange]) -> String {
+    let refused = refused(changes).len();
+    let made = format!("{} changes of topics", changes.len() - refused);
+    if refused == 0 { made } else { format!("{made}, {refused} refused") }
+}
+
 fn print(changes: &[TopicChange]) {
     for change in changes {
         output::line(&change.to_string());
@@ -173,6 +185,22 @@ fn print(changes: &[TopicChange]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_topic_is_no_change() {
+        let alter = TopicChange::Alter {
+            topic: "t".into(),
+            setting: "retention.ms".into(),
+            from: None,
+            to: "1".into(),
+        };
+        let other = TopicChange::Refused { topic: "t".into(), partitions: 3, declared: 6 };
+        assert_eq!(applied(&[]), "0 changes of topics");
+        assert_eq!(applied(std::slice::from_ref(&alter)), "1 changes of topics");
+        let both = [alter, other.clone()];
+        assert_eq!(applied(&both), "1 changes of topics, 1 refused");
+        assert_eq!(refused(&both), [&other]);
+    }
 
     #[test]
     fn principals_are_those_of_the_cluster_where_they_are_named() {

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, bail, ensure};
 use edge::peer::is_this_machine;
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use stack::Endpoints;
 
@@ -14,16 +15,31 @@ pub(super) fn check(endpoints: &Endpoints) -> anyhow::Result<()> {
         secret(name)?;
     }
     check_kafka(&endpoints.kafka, secret("KAFKA_SECURITY_PROTOCOL")?.as_deref())?;
-    check_postgres(&endpoints.database_url, ssl_mode(std::env::var("PGSSLMODE").ok())?.as_deref())
+    check_postgres(&Server::of(&endpoints.database_url, Variables::read()?)?)
 }
 
 /// Servers on other machines that are spoken to in clear text or without verification because the settings
 /// allow it.
 pub(super) fn unprotected(endpoints: &Endpoints) -> anyhow::Result<Vec<String>> {
     let protocol = secret("KAFKA_SECURITY_PROTOCOL")?;
-    let mode = ssl_mode(std::env::var("PGSSLMODE").ok())?;
     let kafka = unprotected_kafka(&endpoints.kafka, protocol.as_deref());
-    Ok(kafka.into_iter().chain(unprotected_postgres(&endpoints.database_url, mode.as_deref())?).collect())
+    let server = Server::of(&endpoints.database_url, Variables::read()?)?;
+    Ok(kafka.into_iter().chain(unprotected_postgres(&server)).collect())
+}
+
+/// What PostgreSQL's client takes from the environment where the URL names none.
+struct Variables {
+    /// `PGHOSTADDR`, else `PGHOST`
+    host: Option<String>,
+    /// `PGSSLMODE`
+    mode: Option<String>,
+}
+
+impl Variables {
+    fn read() -> anyhow::Result<Self> {
+        let host = std::env::var("PGHOSTADDR").or_else(|_| std::env::var("PGHOST")).ok();
+        Ok(Self { host, mode: ssl_mode(std::env::var("PGSSLMODE").ok())? })
+    }
 }
 
 /// Values of `sslmode`.
@@ -50,12 +66,11 @@ fn unprotected_kafka(bootstrap: &str, protocol: Option<&str>) -> Option<String> 
     Some(format!("Kafka at {broker} is spoken to in clear text ({protocol})"))
 }
 
-fn unprotected_postgres(database_url: &str, mode: Option<&str>) -> anyhow::Result<Option<String>> {
-    let server = Server::of(database_url)?;
-    let Some(host) = server.elsewhere() else { return Ok(None) };
-    let mode = server.mode.as_deref().or(mode).unwrap_or("prefer");
+fn unprotected_postgres(server: &Server) -> Option<String> {
+    let host = server.elsewhere()?;
+    let mode = server.mode.as_deref().unwrap_or("prefer");
     let is_verified = mode.eq_ignore_ascii_case("verify-full");
-    Ok((!is_verified).then(|| format!("PostgreSQL at {host} is not verified (sslmode={mode})")))
+    (!is_verified).then(|| format!("PostgreSQL at {host} is not verified (sslmode={mode})"))
 }
 
 fn brokers(bootstrap: &str) -> impl Iterator<Item = &str> {
@@ -81,10 +96,9 @@ fn check_kafka(bootstrap: &str, protocol: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_postgres(database_url: &str, mode: Option<&str>) -> anyhow::Result<()> {
-    let server = Server::of(database_url)?;
+fn check_postgres(server: &Server) -> anyhow::Result<()> {
     match server.elsewhere() {
-        Some(host) if mode.is_none() && server.mode.is_none() => bail!(
+        Some(host) if server.mode.is_none() => bail!(
             "PostgreSQL at {host} is on another machine, and nothing says how to speak with it: add \
              ?sslmode=verify-full to DATABASE_URL (and &sslrootcert=FILE for an authority of your own); where the \
              network itself is trusted, ?sslmode=prefer"
@@ -149,7 +163,7 @@ pub(super) fn cure(error: &anyhow::Error) -> Option<&'static str> {
     CURES.iter().find(|(words, _)| words.iter().all(|word| text.contains(word))).map(|(_, cure)| *cure)
 }
 
-/// The server of a database's URL.
+/// The server that PostgreSQL's client connects to.
 struct Server {
     host: Option<String>,
     /// `sslmode`
@@ -157,22 +171,30 @@ struct Server {
 }
 
 impl Server {
-    fn of(database_url: &str) -> anyhow::Result<Self> {
+    /// The server of a URL and the environment. A socket's folder wins over every host; of several values the last counts.
+    fn of(database_url: &str, variables: Variables) -> anyhow::Result<Self> {
         let url = Url::parse(database_url).context("DATABASE_URL is no URL")?;
-        let given = |names: &[&str]| {
-            url.query_pairs()
-                .find(|(name, _)| names.contains(&name.as_ref()))
-                .map(|(_, value)| value.into_owned())
+        let given = |names: [&str; 2]| -> Vec<String> {
+            let pairs = url.query_pairs().filter(|(name, _)| names.contains(&&**name));
+            pairs.map(|(_, value)| value.into_owned()).collect()
         };
-        let host = given(&["host", "hostaddr"]).or_else(|| url.host_str().map(str::to_owned));
-        Ok(Self { host, mode: given(&["sslmode", "ssl-mode"]) })
+        let named = url.host_str().filter(|host| !host.is_empty());
+        let named = named.map(|host| percent_decode_str(host).decode_utf8_lossy().into_owned());
+        let mut hosts: Vec<String> = named.into_iter().chain(given(["host", "hostaddr"])).collect();
+        let socket = hosts.iter().find(|host| is_folder(host)).cloned();
+        let host = socket.or_else(|| hosts.pop()).or(variables.host);
+        Ok(Self { host, mode: given(["sslmode", "ssl-mode"]).pop().or(variables.mode) })
     }
 
     /// The host, if it is another machine. A folder is that of a socket.
     fn elsewhere(&self) -> Option<&str> {
-        let host = self.host.as_deref()?;
-        (!is_here(host) && !host.starts_with('/') && !host.starts_with("%2F")).then_some(host)
+        self.host.as_deref().filter(|host| !is_here(host) && !is_folder(host))
     }
+}
+
+/// Whether a host is the folder of a socket.
+fn is_folder(host: &str) -> bool {
+    host.starts_with('/')
 }
 
 /// Whether a host is this machine, or none is named.
@@ -219,6 +241,11 @@ mod tests {
         }
     }
 
+    fn server(url: &str, host: Option<&str>, mode: Option<&str>) -> Server {
+        let variables = Variables { host: host.map(str::to_owned), mode: mode.map(str::to_owned) };
+        Server::of(url, variables).expect("a URL")
+    }
+
     #[test]
     fn databases_elsewhere_need_a_mode() {
         for here in [
@@ -226,17 +253,41 @@ mod tests {
             "postgres://weir@[::1]/weir",
             "postgres:///weir?host=/var/run/postgresql",
             "postgres://weir@%2Fvar%2Frun%2Fpostgresql/weir",
+            "postgres://weir@%2fvar%2frun%2fpostgresql/weir",
+            "postgres://db.example.com/weir?host=/var/run/postgresql&hostaddr=10.0.0.7",
+            "postgres://db.example.com/weir?host=db.example.com&hostaddr=127.0.0.1",
             "postgres://localhost",
             "postgres://weir@db.example.com/weir?sslmode=verify-full",
             "postgres://weir@db.example.com/weir?sslmode=prefer",
         ] {
-            check_postgres(here, None).expect(here);
+            check_postgres(&server(here, None, None)).expect(here);
         }
-        for elsewhere in ["postgres://weir:secret@db.example.com/weir", "postgres:///weir?host=10.0.0.7"] {
-            let refused = check_postgres(elsewhere, None).expect_err(elsewhere).to_string();
+        for elsewhere in [
+            "postgres://weir:secret@db.example.com/weir",
+            "postgres:///weir?host=10.0.0.7",
+            "postgres://localhost/weir?host=localhost&hostaddr=10.0.0.7",
+        ] {
+            let refused = check_postgres(&server(elsewhere, None, None)).expect_err(elsewhere).to_string();
             assert!(refused.contains("sslmode=verify-full") && !refused.contains("secret"), "{refused}");
-            check_postgres(elsewhere, Some("disable")).expect("it was said");
+            check_postgres(&server(elsewhere, None, Some("disable"))).expect("it was said");
         }
+    }
+
+    /// As libpq and its like have it, whose variables many shells keep.
+    #[test]
+    fn a_url_without_a_host_is_about_the_host_of_the_environment() {
+        for url in ["postgres:///weir", "postgres:/weir?sslrootcert=ca.crt"] {
+            let refused = check_postgres(&server(url, Some("db.example.com"), None)).expect_err(url);
+            assert!(refused.to_string().contains("db.example.com"), "{refused}");
+            check_postgres(&server(url, Some("db.example.com"), Some("verify-full"))).expect("it was said");
+            for here in [None, Some("localhost"), Some("/var/run/postgresql")] {
+                check_postgres(&server(url, here, None)).expect(url);
+            }
+        }
+        let named = server("postgres://localhost/weir", Some("db.example.com"), None);
+        check_postgres(&named).expect("the URL wins");
+        let named = server("postgres://db.example.com/weir", Some("/var/run/postgresql"), None);
+        assert!(check_postgres(&named).is_err(), "the URL wins");
     }
 
     #[test]
@@ -267,7 +318,7 @@ mod tests {
             ("postgres://weir:secret@db.example.com/weir", true),
             ("postgres://weir@127.0.0.1/weir", false),
         ] {
-            let found = unprotected_postgres(url, None).expect("a URL");
+            let found = unprotected_postgres(&server(url, None, None));
             assert_eq!(found.is_some(), said, "{url}");
             assert!(!found.unwrap_or_default().contains("secret"));
         }

@@ -6,7 +6,7 @@ mod tests;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use audit_log::keys::{PrivateKey, Purpose};
 use clap::Args;
 use processors::{Processor as _, audit::Audit};
@@ -15,7 +15,7 @@ use super::{
     Outcome,
     credential::without_password,
     deployment::{
-        DEMO, Deployment, GATEWAY, ISSUER, QUERY_API, SINKS, Scheme, Secrets, Start, current_folder,
+        DEMO, Deployment, GATEWAY, ISSUER, QUERY_API, SINKS, Scheme, Secrets, Servers, Start, current_folder,
         free_address, write_private,
     },
     issuer,
@@ -26,9 +26,9 @@ use super::{
     settings::{Client, Origin, Settings, kafka_security},
     shutdown,
     status::{self, client},
-    transport,
+    topics, transport,
 };
-use stack::{Data, Endpoints, Stack, StackConfig, StackError, create_home, mock::MockKafka};
+use stack::{Data, Endpoints, Stack, StackConfig, create_home};
 use topology::{
     pipeline,
     runtime::offline::admin::{self, TopicChange},
@@ -75,19 +75,24 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     let home = config.home.clone();
     let lock = Deployment::lock(&config).await?;
     let mut deployment = Deployment::load(&home)?;
-    deployment.named_database = config.named.database_url.is_some();
     if args.registry || deployment.registry.is_some() {
         config = config.with_registry();
     }
     create_home(&home)?;
-    let (endpoints, _broker) = servers(config.clone(), args.detach).await?;
-    deployment.registry.clone_from(&endpoints.registry);
+    let endpoints = Stack::new(config.clone()).up().await?;
     transport::check(&endpoints)?;
+    refuse_other_servers(&deployment, &endpoints)?;
+    deployment.registry.clone_from(&endpoints.registry);
+    // Once a start has named a database, the secrets belong to it too, whatever later starts name.
+    deployment.named_database |= config.named.database_url.is_some();
+    deployment.save(&home)?;
 
     let settings = Settings::load()?;
     settings.sinks()?;
     settings.issuers()?;
-    prepare(&endpoints).await?;
+    for refused in topics::refused(&prepare(&endpoints).await?) {
+        note(&refused.to_string());
+    }
     // A server of our own has no other logins; one that is named has those that are set.
     let is_own = endpoints.maintenance_url != endpoints.database_url;
     let logins =
@@ -126,22 +131,15 @@ pub(super) async fn up(args: UpArgs) -> anyhow::Result<Outcome> {
     watch(&config).await
 }
 
-/// The servers; without Java, a broker inside this process, which ends with it.
-async fn servers(config: StackConfig, detach: bool) -> anyhow::Result<(Endpoints, Option<MockKafka>)> {
-    match Stack::new(config.clone()).up().await {
-        Err(error @ StackError::NoJava { .. }) if !detach => {
-            note(&format!("{error}\n"));
-            note(
-                "going on with a broker inside this process: for looking around only, it keeps 5 MiB a partition and \
-                 forgets everything when this command ends",
-            );
-            let topics = pipeline::declaration().topics();
-            let broker = MockKafka::start(topics.iter().map(|spec| (spec.topic.name(), spec.partitions)))?;
-            let endpoints = Stack::new(config.with_kafka(broker.bootstrap_servers())).up().await?;
-            Ok((endpoints, Some(broker)))
-        }
-        outcome => Ok((outcome?, None)),
-    }
+/// Processes on other servers would run on beside a key and secrets that are none of theirs.
+fn refuse_other_servers(deployment: &Deployment, endpoints: &Endpoints) -> anyhow::Result<()> {
+    let others = deployment.on_other_servers(&Servers::of(endpoints));
+    ensure!(
+        others.is_empty(),
+        "these processes run on other servers than this call names: {}; `weir down`, then `weir up`",
+        others.join(", ")
+    );
+    Ok(())
 }
 
 /// Stops the pipeline's processes, then the servers.
@@ -150,12 +148,10 @@ pub(super) async fn down(args: DownArgs) -> anyhow::Result<Outcome> {
     let home = config.home.clone();
     let purged = args.purge;
     let _lock = Deployment::lock(&config).await?;
-    let mut is_named = config.named.database_url.is_some();
-    let stopped = match Deployment::load(&home) {
-        Ok(mut deployment) => {
-            is_named |= deployment.named_database;
-            stop_processes(&mut deployment, &home).await?
-        }
+    let loaded = Deployment::load(&home);
+    let secrets = Secrets::on_purge(&loaded, config.named.database_url.is_some());
+    let stopped = match loaded {
+        Ok(mut deployment) => stop_processes(&mut deployment, &home).await?,
         Err(error) if purged => {
             note(&format!("{error:#}; its processes, if any, are left alone"));
             0
@@ -164,13 +160,13 @@ pub(super) async fn down(args: DownArgs) -> anyhow::Result<Outcome> {
     };
     let servers = Stack::new(config).down(if purged { Data::Purge } else { Data::Keep }).await?;
     if purged {
-        Deployment::delete(&home, if is_named { Secrets::Keep } else { Secrets::Delete })?;
+        Deployment::delete(&home, secrets)?;
     }
     match (stopped, servers, purged) {
         (0, false, false) => note("nothing was running"),
         (_, _, false) => note("stopped; `weir up` continues where it was"),
-        (_, _, true) if is_named => note(&format!(
-            "stopped, and the local data deleted; the named database is left as it is, and so are its secrets and keys in {}",
+        (_, _, true) if secrets == Secrets::Keep => note(&format!(
+            "stopped, and the local data deleted; a named database is left as it is, and so are its secrets and keys in {}",
             home.display()
         )),
         (_, _, true) => note("stopped, and its data deleted"),
@@ -216,7 +212,8 @@ fn start_missing(deployment: &mut Deployment, site: &Site<'_>) -> anyhow::Result
     let origin = Origin::of(settings, &current_folder()?)?;
     let stages = pipeline::declaration().stage_names();
     let sinks = (!settings.sinks()?.is_empty()).then_some(SINKS);
-    for name in [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks) {
+    let wanted: Vec<&str> = [GATEWAY, QUERY_API].into_iter().chain(stages).chain(sinks).collect();
+    for &name in &wanted {
         if deployment.running(name).is_some() {
             continue;
         }
@@ -227,10 +224,15 @@ fn start_missing(deployment: &mut Deployment, site: &Site<'_>) -> anyhow::Result
             let witnesses = serde_json::to_string(&witnesses.collect::<Vec<_>>())?;
             environment.push(("WEIR_AUDIT__WITNESSES", witnesses));
         }
-        let start =
-            Start { settings: Some(origin.clone()), ..start_of(name, deployment, settings, environment)? };
+        let start = Start {
+            settings: Some(origin.clone()),
+            servers: Some(Servers::of(endpoints)),
+            ..start_of(name, deployment, settings, environment)?
+        };
         deployment.start(home, name, start)?;
     }
+    deployment.forget_ended(&[&wanted[..], &[WITNESS, ISSUER]].concat());
+    deployment.save(home)?;
     let otherwise = deployment.started_otherwise(&origin);
     if !otherwise.is_empty() {
         note(&format!(
@@ -275,7 +277,7 @@ fn start_of(
     if let (GATEWAY | QUERY_API, Some(issuer)) = (name, deployment.running(ISSUER)) {
         args.extend(["--issuer".to_owned(), issuer.url()]);
     }
-    Ok(Start { args, env, listen, admin, scheme, settings: None })
+    Ok(Start { args, env, listen, admin, scheme, settings: None, servers: None })
 }
 
 /// Starts the witness unless it runs; how the signer is to ask it.
@@ -304,8 +306,7 @@ fn start_witness(
             args.extend(["--log".to_owned(), key.public(Purpose::Log).to_string()]);
         }
         let env = environment(endpoints, home);
-        let start = Start { args, env, listen, admin: None, scheme: Scheme::Http, settings: None };
-        deployment.start(home, WITNESS, start)?;
+        deployment.start(home, WITNESS, Start::plain(args, env, listen))?;
         format!("http://{listen}")
     };
     Ok(format!("{url} {}", key.public(Purpose::Witness)))
@@ -326,8 +327,7 @@ fn start_issuer(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints)
     let args = ["issuer", "--listen", &listen.to_string(), "--dir", &dir.display().to_string()];
     let args = args.map(str::to_owned).to_vec();
     let env = environment(endpoints, home);
-    let start = Start { args, env, listen, admin: None, scheme: Scheme::Http, settings: None };
-    deployment.start(home, ISSUER, start)
+    deployment.start(home, ISSUER, Start::plain(args, env, listen))
 }
 
 /// Advice on getting a token of the scripted issuer.
@@ -359,8 +359,8 @@ fn start_demo(deployment: &mut Deployment, home: &Path, endpoints: &Endpoints) -
     let args = ["generate", "--demo", "--quiet", "--tenant", LOCAL_TENANT].map(str::to_owned).to_vec();
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let env = environment(endpoints, home);
-    let start = Start { args, env, listen, admin: None, scheme: Scheme::Http, settings: None };
-    deployment.start(home, DEMO, start)
+    let servers = Some(Servers::of(endpoints));
+    deployment.start(home, DEMO, Start { servers, ..Start::plain(args, env, listen) })
 }
 
 /// Environment variables of a process of the pipeline.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Error of starting, stopping or reading the local stack.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
-    /// No Java, or one that Kafka 4 does not run on. `weir up` may fall back to [`super::mock`].
+    /// No Java, or one that Kafka 4 does not run on.
     #[error(
         "Kafka needs Java 17 or later; {found}\n  \
          Debian, Ubuntu: apt-get install openjdk-17-jre-headless maven\n  \

@@ -139,6 +139,7 @@ fn fetch(config: &StackConfig, cache: &Path, parts: &[Part]) -> Result<(), Stack
     fs::write(&pom, POM).map_err(StackError::io("write", &pom))?;
 
     let mut command = Command::new(maven);
+    command.envs(java::environment());
     command.args(["--quiet", "--batch-mode", "--file"]).arg(&pom).arg("generate-resources");
     command.args(["--activate-profiles", &profiles.join(",")]);
     command.arg(format!("-Dservers={}", draft.display()));

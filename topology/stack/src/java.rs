@@ -8,6 +8,11 @@ use std::process::{Command, Stdio};
 /// Oldest Java that Kafka 4 runs on.
 const OLDEST: u32 = 17;
 
+/// Environment of a server in Java, which opens files with names beyond ASCII only where the locale has them.
+pub(super) fn environment() -> Vec<(&'static str, String)> {
+    vec![("LC_ALL", "C.UTF-8".to_owned())]
+}
+
 /// The `java` program: of `JAVA_HOME`, else the one on the path.
 pub(super) fn find() -> Result<PathBuf, StackError> {
     let of_home =

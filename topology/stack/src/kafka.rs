@@ -121,6 +121,25 @@ fn not_stopped(process: &ProcessId, reason: String) -> StackError {
     StackError::NotStopped { server: NAME, pid: process.pid, reason }
 }
 
+/// Refuses folders that Kafka or Java would read as the names of several, or not at all.
+pub(super) fn check_folders(home: &Path, libs: &Path) -> Result<(), StackError> {
+    let refused = |path: &Path, reason: &str| {
+        Err(StackError::Unusable { what: "the folder", path: path.to_owned(), reason: reason.to_owned() })
+    };
+    match (home.to_str(), libs.to_str()) {
+        (None, _) => refused(home, "its name is not UTF-8; set WEIR_HOME to another folder"),
+        (Some(text), _) if text.contains(',') => {
+            refused(home, "Kafka takes the comma for the end of its name; set WEIR_HOME to another folder")
+        }
+        (_, Some(text)) if !text.contains(':') => Ok(()),
+        _ => refused(
+            libs,
+            "its name must be UTF-8 without a colon, where Java would split it; set WEIR_HOME, or WEIR_SERVERS and \
+             KAFKA_HOME where they name it, to another folder",
+        ),
+    }
+}
+
 /// The broker's files.
 struct Site {
     folder: PathBuf,
@@ -162,6 +181,7 @@ impl Site {
 
     fn format(&self, java: &Path, libs: &Path) -> Result<(), StackError> {
         let mut command = Command::new(java);
+        command.envs(java::environment());
         command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]).args(self.logging());
         command.args([
             "-cp",
@@ -188,7 +208,7 @@ impl Site {
         args.extend(self.logging());
         args.extend(["-cp".to_owned(), classpath(libs), "kafka.Kafka".to_owned()]);
         args.push(self.folder.join("server.properties").display().to_string());
-        Detached { program: java, args, dir: &self.folder, log, env: Vec::new() }.spawn()
+        Detached { program: java, args, dir: &self.folder, log, env: java::environment() }.spawn()
     }
 
     fn logging(&self) -> [String; 1] {
@@ -231,9 +251,18 @@ const LOG4J2: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </Configuration>
 "#;
 
+/// A text as a value of a properties file, which is Latin-1: what is not ASCII stands there as escapes of its UTF-16.
+fn escaped(text: &str) -> String {
+    let escape = |unit: u16| match u8::try_from(unit) {
+        Ok(b'\\') => "\\\\".to_owned(),
+        Ok(byte @ b' '..=b'~') => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    };
+    text.encode_utf16().map(escape).collect()
+}
+
 fn properties(port: u16, controller: u16, data: &Path) -> String {
-    // A backslash is an escape in a properties file.
-    let data = data.display().to_string().replace('\\', "\\\\");
+    let data = escaped(&data.display().to_string());
     format!(
         "\
 process.roles=broker,controller
@@ -324,6 +353,31 @@ mod tests {
         assert_eq!(property(&text, "controller.quorum.voters"), Some("1@127.0.0.1:21093"));
         assert_eq!(property(&text, "absent"), None);
         assert!(!text.contains("0.0.0.0"), "loopback only");
+    }
+
+    #[test]
+    fn a_folder_of_any_name_is_written_in_ascii() {
+        for (path, written) in [
+            ("/home/jörg/weir", "/home/j\\u00f6rg/weir"),
+            ("/home/данные", "/home/\\u0434\\u0430\\u043d\\u043d\\u044b\\u0435"),
+            ("/home/𝄞 a", "/home/\\ud834\\udd1e a"),
+            ("/a\\b\n", "/a\\\\b\\u000a"),
+        ] {
+            let text = properties(21_092, 21_093, Path::new(path));
+            assert_eq!(property(&text, "log.dirs"), Some(written));
+            assert!(text.is_ascii(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_would_be_read_as_two_is_refused_with_the_way_out() {
+        let check = |home: &str, libs: &str| check_folders(Path::new(home), Path::new(libs));
+        check("/home/jörg/weir:2", "/home/jörg, his servers/libs").expect("usable");
+        for (home, libs, named) in [("/srv/a,b", "/srv/libs", "/srv/a,b"), ("/srv", "/a:b/libs", "/a:b/libs")]
+        {
+            let error = check(home, libs).expect_err("refused").to_string();
+            assert!(error.contains(named) && error.contains("set WEIR_HOME"), "{error}");
+        }
     }
 
     #[test]

@@ -24,7 +24,6 @@ mod folder;
 mod java;
 mod kafka;
 pub(crate) mod lock;
-pub mod mock;
 mod ports;
 mod postgres;
 pub mod process;
@@ -55,7 +54,7 @@ pub struct Endpoints {
     /// migration creates it, connecting to [`maintenance_url`](Self::maintenance_url) first.
     pub database_url: String,
     /// A database that exists, of a role that may create others; where the environment names a database,
-    /// that one.
+    /// that one, which may not exist yet.
     pub maintenance_url: String,
     /// The Confluent-compatible API of the schema registry, where one is named or was asked for.
     pub registry: Option<String>,
@@ -82,8 +81,7 @@ impl Stack {
     /// are still free, its ports. Any number of processes may call this at once.
     ///
     /// # Errors
-    /// [`StackError`]: each variant says what is missing and what to do about it. [`StackError::NoJava`] is the one
-    /// that a caller may answer with [`mock`].
+    /// [`StackError`]: each variant says what is missing and what to do about it.
     pub async fn up(&self) -> Result<Endpoints, StackError> {
         let stack = self.clone();
         control::blocking(move || stack.up_now()).await
@@ -111,6 +109,9 @@ impl Stack {
     /// Starts the wanted servers side by side; each is recorded before it is waited for.
     fn start_all(&self, wanted: &[Part], state: State) -> Result<(), StackError> {
         let sources = fetch::provide(&self.config, wanted)?;
+        if wanted.contains(&Part::Kafka) {
+            kafka::check_folders(&self.config.home, &sources.kafka)?;
+        }
         let state = Mutex::new(state);
         std::thread::scope(|scope| {
             let starts: Vec<_> =

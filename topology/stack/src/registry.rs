@@ -45,7 +45,8 @@ pub(super) fn start(
         "-jar".to_owned(),
         jar.display().to_string(),
     ];
-    let process = Detached { program: &java, args, dir: &folder, log: &log, env: Vec::new() }.spawn()?;
+    let process = Detached { program: &java, args, dir: &folder, log: &log, env: java::environment() };
+    let process = process.spawn()?;
     let server = Server {
         process: Some(process.clone()),
         port,

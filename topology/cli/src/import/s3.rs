@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use chrono::DateTime;
+use edge::outbound;
 use reqwest::{Client, Response, Url};
 use rusty_s3::{
     Bucket, Credentials, S3Action, UrlStyle,
@@ -140,7 +141,7 @@ impl Store {
         let bucket = Bucket::new(url, style, bucket.to_owned(), region)
             .with_context(|| format!("{endpoint} and the bucket {bucket:?} make no URL"))?;
         use_tls_provider();
-        let client = Client::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build()?;
+        let client = outbound::client_builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build()?;
         Ok(Self { client, bucket, credentials })
     }
 

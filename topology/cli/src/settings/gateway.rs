@@ -12,7 +12,7 @@ use schemas::TenantId;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Networks, OneOrMany, Tls};
+use super::{Networks, OneOrMany, Tls, refusal::without_values};
 
 /// `[gateway]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,10 +97,10 @@ impl Gateway {
     pub(crate) fn github_webhook_secrets(&self) -> anyhow::Result<WebhookSecrets> {
         let mut by_tenant = self.github_webhook_secrets.clone();
         if let Some(file) = &self.github_webhook_secrets_file {
-            let read: BTreeMap<String, OneOrMany> =
-                Figment::from(Toml::file_exact(file)).extract().with_context(|| {
-                    format!("the file of webhook secrets, {}, cannot be used", file.display())
-                })?;
+            let read = Figment::from(Toml::file_exact(file)).extract::<BTreeMap<String, OneOrMany>>();
+            let read = read.map_err(without_values).with_context(|| {
+                format!("the file of webhook secrets, {}, cannot be used", file.display())
+            })?;
             by_tenant.extend(read);
         }
         let mut secrets = WebhookSecrets::default();

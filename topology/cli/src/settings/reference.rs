@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("../../../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../../../examples/weir.toml");
 
 /// The names of all settings with their sections, as `weir.toml` has them.
-fn keys(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
+pub(super) fn keys(prefix: &str, value: &Value, into: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             for (name, value) in members {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context;
 use figment::{
     Figment,
-    providers::{Format as _, Toml},
+    providers::{Format, Toml},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use siem::settings::{Sink, SinkSettings, checked};
+
+use super::refusal::without_values;
 
 /// `[siem]`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -16,6 +18,19 @@ use siem::settings::{Sink, SinkSettings, checked};
 pub(crate) struct Siem {
     /// A file of further `[[sink]]` tables, in TOML or JSON, for processes that run in another folder.
     pub(crate) sinks_file: Option<PathBuf>,
+}
+
+/// JSON, whose errors of kinds and names come from the same place as TOML's.
+struct Json;
+
+impl Format for Json {
+    type Error = serde_json::Error;
+
+    const NAME: &'static str = "JSON";
+
+    fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Self::Error> {
+        serde_json::from_str(text)
+    }
 }
 
 #[derive(Deserialize)]
@@ -30,11 +45,12 @@ fn written(named: &[SinkSettings], siem: &Siem) -> anyhow::Result<Vec<SinkSettin
     if let Some(file) = &siem.sinks_file {
         let read = || format!("the file of sinks, {}, cannot be used", file.display());
         let text = std::fs::read_to_string(file).with_context(read)?;
-        let File { sink } = if text.trim_start().starts_with('{') {
-            serde_json::from_str(&text).with_context(read)?
+        let settings = if text.trim_start().starts_with('{') {
+            Figment::from(Json::string(&text))
         } else {
-            Figment::from(Toml::string(&text)).extract().with_context(read)?
+            Figment::from(Toml::string(&text))
         };
+        let File { sink } = settings.extract().map_err(without_values).with_context(read)?;
         sinks.extend(sink);
     }
     Ok(sinks)
@@ -68,5 +84,9 @@ mod tests {
         assert_eq!(names(&written_in(&json).expect("the same, as JSON")), ["a", "s"]);
         let error = format!("{:#}", written_in("[[sink]]\nnam = 1\n").expect_err("no such setting"));
         assert!(error.contains("nam"), "{error}");
+        for text in ["[[sink]]\nsecret = 7777777\n", "{\"sink\": [{\"secret\": 7777777}]}"] {
+            let error = format!("{:#}", written_in(text).expect_err("no text"));
+            assert!(error.contains("secret") && !error.contains("7777777"), "{error}");
+        }
     }
 }

@@ -49,8 +49,9 @@ fn exporter(
 ) -> Result<SdkTracerProvider, ExporterBuildError> {
     // One TLS provider for the whole process, whoever comes first.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let mut builder =
-        SpanExporter::builder().with_http().with_http_client(OnRuntime::here()).with_headers(headers);
+    let client =
+        OnRuntime::here().map_err(|error| ExporterBuildError::InvalidConfiguration(error.to_string()))?;
+    let mut builder = SpanExporter::builder().with_http().with_http_client(client).with_headers(headers);
     if let Some(url) = url {
         builder = builder.with_endpoint(url);
     }
@@ -62,11 +63,14 @@ fn exporter(
 struct OnRuntime {
     runtime: Handle,
     client: reqwest::Client,
+    /// In clear text, where a proxy would read the headers.
+    direct: reqwest::Client,
 }
 
 impl OnRuntime {
-    fn here() -> Self {
-        Self { runtime: Handle::current(), client: reqwest::Client::new() }
+    fn here() -> Result<Self, reqwest::Error> {
+        let direct = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { runtime: Handle::current(), client: reqwest::Client::builder().build()?, direct })
     }
 }
 
@@ -79,7 +83,8 @@ impl HttpClient for OnRuntime {
         'a: 'b,
         Self: 'b,
     {
-        let client = self.client.clone();
+        let is_https = request.uri().scheme_str() == Some("https");
+        let client = if is_https { self.client.clone() } else { self.direct.clone() };
         let sending = self.runtime.spawn(async move { client.send_bytes(request).await });
         Box::pin(async move { sending.await? })
     }
