@@ -117,6 +117,17 @@ pub struct RangeCounts {
     pub parked: i64,
 }
 
+/// A record that its destination refuses for its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Index into [`Batch::records`].
+    pub index: usize,
+    /// Class of the refusal.
+    pub reason: ParkReason,
+    /// The destination's answer, without payload.
+    pub detail: String,
+}
+
 /// Error of delivering a batch; each variant tells the caller how to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
@@ -163,6 +174,10 @@ pub enum DeliveryError {
         /// The error message of Postgres, without payload.
         reason: String,
     },
+    /// The destination refuses these records for their content: park them, and deliver the batch again. What it
+    /// has taken is not sent again.
+    #[error("{} records are refused", .0.len())]
+    Refused(Vec<RefusedRecord>),
     /// The batch is refused for the system's configuration: halt and probe.
     #[error("misconfigured: {0}")]
     Misconfigured(String),

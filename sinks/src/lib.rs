@@ -33,7 +33,9 @@ pub mod waivers;
 pub use batch::{
     Batch, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, TopicPartition,
 };
-pub use delivery::{Claim, ClaimRequest, DeliveryError, Guarantee, RangeCounts, Settled, Sink};
+pub use delivery::{
+    Claim, ClaimRequest, DeliveryError, Guarantee, RangeCounts, RefusedRecord, Settled, Sink,
+};
 pub use halt::{HaltKind, HaltReason};
 pub use headers::Headers;
 pub use raw_headers::RawHeaders;

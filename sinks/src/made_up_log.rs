@@ -67,7 +67,7 @@ async fn insert(
     sqlx::query(
         "INSERT INTO audit_entry (occurred_at, record_offset, event_id, partition, class_uid, activity_id, severity_id,
              record_dictionary, topic, tenant_id, kind, actor_kind, actor, actor_ip, action, resource_type, resource,
-             project, outcome, source, correlation_id, content_sha256, record)
+             project, outcome, source, correlation_id, content_sha256, record, other_resources)
          SELECT $1::date::timestamp AT TIME ZONE 'UTC' + n * $4 * interval '1 microsecond', n, gen_random_uuid(),
                 n % 8, 6003, 1, 1, 0, 'weir.activity.v1', 't' || (n * 7919 % $5), 'ApiCalled', 'user',
                 CASE WHEN n % $6 = 3 THEN 'visitor' ELSE 'user' || (random() * random() * 2000)::int END,
@@ -82,7 +82,10 @@ async fn insert(
                 'project' || (random() * 30)::int, CASE WHEN random() < 0.05 THEN 'failure' ELSE 'success' END,
                 CASE WHEN n % $6 = 13 THEN '/aws/elsewhere' ELSE '/aws/cloudtrail/' || n % 3 END,
                 CASE WHEN n % $6 < 40 THEN 'run-' || (n * 7919 % $5) ELSE gen_random_uuid()::text END,
-                sha256(n::text::bytea), decode(repeat(md5(n::text), 25), 'hex')
+                sha256(n::text::bytea), decode(repeat(md5(n::text), 25), 'hex'),
+                CASE WHEN n % $6 = 17 THEN ARRAY['arn:aws:kms:::key', 'arn:aws:s3:::aside']
+                     WHEN n % $6 = 15 THEN ARRAY['a', 'b', 'c', 'd', 'e', 'arn:aws:s3:::last']
+                     WHEN random() < 0.25 THEN ARRAY['arn:aws:s3:::bucket-' || (random() * random() * 10000)::int] END
            FROM generate_series($2::bigint, $3::bigint - 1) AS n",
     )
     .bind(begins)
@@ -102,6 +105,7 @@ async fn learn(connection: &mut PgConnection) -> sqlx::Result<()> {
         ("actor", "actor"),
         ("action", "action"),
         ("resource", "resource"),
+        ("other_resource", "unnest(other_resources)"),
         ("project", "project"),
         ("source", "source"),
         ("kind", "kind"),

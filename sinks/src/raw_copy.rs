@@ -19,7 +19,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Everything of a row but the record; kept in the order of the table, so that a row can be copied as it was read.
 const COLUMNS: &str = "occurred_at, record_offset, event_id, partition, class_uid, activity_id, severity_id, topic, \
      tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, resource_type, resource, project, outcome, \
-     outcome_code, source, correlation_id, content_sha256";
+     outcome_code, source, correlation_id, content_sha256, other_resources";
 
 /// Storage format of the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Rows that the audit processor hands to its sink.
 
+use std::collections::BTreeSet;
+
 use bytestring::ByteString;
 
 use crate::{
@@ -41,6 +43,8 @@ pub struct AuditEntry {
     pub resource_type: Option<String>,
     /// The id of the first resource.
     pub resource: Option<String>,
+    /// The ids of the others, as [`other_resources`] gives them.
+    pub other_resources: Vec<String>,
     /// Project of the first resource or of the delivery.
     pub project: Option<String>,
     /// Outcome of the action.
@@ -55,6 +59,14 @@ pub struct AuditEntry {
     pub content_sha256: [u8; 32],
     /// The OCSF 1.8.0 record.
     pub record: OcsfRecord,
+}
+
+/// The ids behind the first of an event's resources: in their order, each once, none that is empty or the first one's.
+pub fn other_resources<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut ids = ids.into_iter();
+    let Some(first) = ids.next() else { return Vec::new() };
+    let mut seen = BTreeSet::new();
+    ids.filter(|id| !id.is_empty() && *id != first && seen.insert(*id)).collect()
 }
 
 /// An OCSF record as JSON text, with its `raw_data` beside the text instead of inside.
@@ -124,6 +136,17 @@ impl OcsfRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_resources_are_those_behind_the_first_each_once() {
+        let of = |ids: &[&'static str]| other_resources(ids.iter().copied());
+        assert_eq!(of(&["object", "bucket", "key"]), ["bucket", "key"]);
+        assert_eq!(of(&["a", "b", "", "a", "c", "b"]), ["b", "c"]);
+        assert_eq!(of(&["", "bucket", ""]), ["bucket"]);
+        for none in [[].as_slice(), &["a"], &["a", "a"]] {
+            assert!(of(none).is_empty(), "{none:?}");
+        }
+    }
 
     #[test]
     fn the_native_record_returns_to_its_place() {

@@ -29,6 +29,8 @@ pub struct Checkpoint {
 
 /// Begins the extension line that says when a checkpoint was signed, in seconds since 1970.
 const TIME: &str = "time ";
+/// Begins the extension line that says at which offset of its topic a log begins.
+const FIRST_OFFSET: &str = "first-offset ";
 
 /// Reason to distrust a signed note as a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +69,24 @@ impl Checkpoint {
     /// When it says that it was signed, in seconds since 1970. Those of 0.2 do not say it.
     pub fn time(&self) -> Option<u64> {
         self.extensions.iter().find_map(|line| line.strip_prefix(TIME)?.parse().ok())
+    }
+
+    /// The checkpoint with a line that says that records of the topic below this offset are no part of the log.
+    #[must_use]
+    pub fn beginning_at(mut self, offset: u64) -> Self {
+        self.extensions.retain(|line| !line.starts_with(FIRST_OFFSET));
+        self.extensions.insert(0, format!("{FIRST_OFFSET}{offset}"));
+        self
+    }
+
+    /// The offset below which records of the topic are no part of the log; `None` where the log begins with its topic.
+    pub fn first_offset(&self) -> Option<u64> {
+        self.extensions.iter().find_map(|line| line.strip_prefix(FIRST_OFFSET)?.parse().ok())
+    }
+
+    /// The log that the origin names, `<topic>/<partition>`; `None` if it names none of these keys' deployments.
+    pub fn log_of(&self, keys: &[PublicKey]) -> Option<&str> {
+        keys.iter().find_map(|key| self.origin.strip_prefix(key.name())?.strip_prefix('/'))
     }
 
     /// The checkpoint of a text as [`fmt::Display`] writes it.
@@ -141,6 +161,11 @@ impl SignedCheckpoint {
         &self.text
     }
 
+    /// Number of signatures, of the log and of witnesses, whether they are right or not.
+    pub fn signature_count(&self) -> usize {
+        self.signatures.len()
+    }
+
     /// Checks that it is the checkpoint of `log` and signed by one of the deployment's keys. A signature that bears the
     /// id of a key and is not its own counts against it.
     pub fn check(&self, log: &str, keys: &[PublicKey]) -> Result<(), CheckpointError> {
@@ -159,6 +184,14 @@ impl SignedCheckpoint {
             }
         }
         if signed { Ok(()) } else { Err(unsigned()) }
+    }
+
+    /// Whether a signature bears the id of one of these keys and is not that key's. The signature of an unknown key tells
+    /// nothing: a deployment's earlier keys signed its earlier checkpoints.
+    pub fn is_forged(&self, log: &str, keys: &[PublicKey]) -> bool {
+        keys.iter()
+            .map(|key| key.of_log(log))
+            .any(|key| self.signatures_of(&key).any(|signature| !key.verify(self.text.as_bytes(), signature)))
     }
 
     /// Time of a witness's cosignature, in seconds since 1970.
@@ -264,11 +297,34 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_begins_late_says_so() {
+        let late = checkpoint().at(5).beginning_at(9).beginning_at(1_000);
+        assert_eq!((checkpoint().first_offset(), late.first_offset()), (None, Some(1_000)));
+        assert_eq!(late.extensions, ["first-offset 1000", "first offset 7", "time 5"]);
+        let keys =
+            ["other", "audit.example.com", "audit.example"].map(|name| key(name, 1).public(Purpose::Log));
+        assert_eq!((late.log_of(&keys), late.log_of(&keys[..1])), (Some(LOG), None));
+    }
+
+    #[test]
     fn a_changed_text_is_signed_by_nobody() {
         let one = key("audit.example.com", 1);
         let note = checkpoint().sign(std::slice::from_ref(&one)).expect("signed");
         let forged = SignedCheckpoint::parse(&note.replacen("42", "41", 1)).expect("a note");
         assert!(matches!(forged.check(LOG, &[one.public(Purpose::Log)]), Err(CheckpointError::Unsigned(_))));
+    }
+
+    #[test]
+    fn a_signature_is_forged_if_a_known_key_did_not_make_it() {
+        let (one, earlier) = (key("audit.example.com", 1), key("audit.example.com", 2));
+        let known = [one.public(Purpose::Log)];
+        let note = checkpoint().sign(std::slice::from_ref(&one)).expect("signed");
+        let is_forged = |note: &str| SignedCheckpoint::parse(note).expect("a note").is_forged(LOG, &known);
+        assert!(!is_forged(&note));
+        assert!(is_forged(&note.replacen("42", "41", 1)));
+        let by_another = checkpoint().sign(&[earlier]).expect("signed");
+        assert!(!is_forged(&by_another), "nobody knows that key");
+        assert!(!is_forged(&by_another.replacen("42", "41", 1)));
     }
 
     #[test]

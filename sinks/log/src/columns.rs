@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use chrono::DateTime;
 use schemas::{
     Topic,
+    changes::audit::other_resources,
     events::{
         ActivityKind, ActorKind, DeliveryKind, GovernanceKind, InfrastructureKind, MonitoringKind,
         OutcomeStatus, UsageKind,
@@ -49,6 +50,8 @@ pub struct Columns {
     pub resource_type: Option<String>,
     /// The first resource's id.
     pub resource: Option<String>,
+    /// The other resources' ids.
+    pub other_resources: Vec<String>,
     /// The project.
     pub project: Option<String>,
     /// Outcome of the action.
@@ -186,11 +189,12 @@ static KINDS: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     kinds
 });
 
-/// Subject of a record: its type, its id and its project.
+/// Subject of a record: its type, its id and its project, and the ids of what it is about besides.
 #[derive(Default)]
 struct Subject {
     kind: Option<String>,
     id: Option<String>,
+    others: Vec<String>,
     project: Option<String>,
 }
 
@@ -221,6 +225,7 @@ impl Columns {
             action: operation.cloned().unwrap_or_else(|| (*kind).to_owned()),
             resource_type: subject.kind,
             resource: subject.id,
+            other_resources: subject.others,
             project: subject.project,
             outcome: outcome(&record, topic).name().to_owned(),
             outcome_code: record.status_code,
@@ -285,13 +290,18 @@ fn subject(record: &Record, topic: Topic, kind: &str) -> Subject {
                     .or_else(|| record.unmapped.subject_kind.clone()),
                 id,
                 project: project.map(|attribute| attribute.value.clone()),
+                ..Subject::default()
             }
         }
         _ => {
-            let first = record.resources.first().or(record.unmapped.resources.first());
+            let listed =
+                if record.resources.is_empty() { &record.unmapped.resources } else { &record.resources };
+            let first = listed.first();
+            let ids = listed.iter().map(|resource| resource.uid.as_deref().unwrap_or_default());
             Subject {
                 kind: first.and_then(|resource| resource.kind.clone()),
                 id: first.and_then(|resource| resource.uid.clone()),
+                others: other_resources(ids).into_iter().map(ToOwned::to_owned).collect(),
                 project: first.and_then(|resource| resource.data.as_ref()?.project.clone()),
             }
         }
@@ -311,5 +321,5 @@ fn delivered(record: &Record, kind: &str) -> Subject {
         () if kind.starts_with("Deployment") => ("deployment", run),
         () => ("job", run),
     };
-    Subject { kind: Some(kind.to_owned()), id, project }
+    Subject { kind: Some(kind.to_owned()), id, project, ..Subject::default() }
 }

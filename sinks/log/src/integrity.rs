@@ -40,20 +40,20 @@ pub struct Place {
     pub checkpoint: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Fingerprint {
     algorithm: String,
     algorithm_id: i32,
     value: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Before {
     fingerprint: Fingerprint,
     uid: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Attestation {
     chain_uid: String,
     fingerprint: Fingerprint,
@@ -62,7 +62,7 @@ struct Attestation {
     uid: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Integrity {
     attestation_list: [Attestation; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,13 +88,17 @@ impl Place {
     }
 
     fn json(&self) -> Result<String, Malformed> {
+        serde_json::to_string(&self.integrity()).map_err(|_| Malformed)
+    }
+
+    fn integrity(&self) -> Integrity {
         let log = &self.log;
         let before = self.index.checked_sub(1).zip(self.previous.as_ref());
         let (salt, personal_digest) = match &self.personal {
             Personal::Salted(salt) => (Some(Hash(salt.0).to_string()), None),
             Personal::Erased(digest) => (None, Some(digest.to_string())),
         };
-        let integrity = Integrity {
+        Integrity {
             attestation_list: [Attestation {
                 chain_uid: log.clone(),
                 fingerprint: (&self.leaf).into(),
@@ -107,8 +111,14 @@ impl Place {
             log: log.clone(),
             personal_digest,
             salt,
-        };
-        serde_json::to_string(&integrity).map_err(|_| Malformed)
+        }
+    }
+
+    /// Whether a record states this place in every member that it has for it: the ids of the entry and of the one before,
+    /// the names of algorithms, and the spelling of hashes too. No leaf and no chain vouches for these.
+    pub fn is_stated_throughout(&self, record: &Value) -> bool {
+        let stated = record.pointer("/unmapped/record_integrity").map(Integrity::deserialize);
+        stated.and_then(Result::ok).is_some_and(|stated| stated == self.integrity())
     }
 
     /// The place that a record states.
@@ -130,13 +140,17 @@ impl Place {
     }
 }
 
-/// The leaf of a stored record. A record whose personal part was erased is its public part.
+/// The leaf of a stored record. A record whose personal part was erased is its public part: one that has personal members
+/// beside the digest is refused, for nothing vouches for them.
 pub fn leaf_of(splitter: &mut Splitter, stored: &[u8], personal: &Personal) -> Result<Hash, Malformed> {
     let parts = splitter.split(stored)?;
-    Ok(match personal {
-        Personal::Salted(salt) => parts.leaf(salt),
-        Personal::Erased(digest) => leaf(parts.public, digest),
-    })
+    match personal {
+        Personal::Salted(salt) => Ok(parts.leaf(salt)),
+        Personal::Erased(digest) if parts.personal == b"{}" && parts.native.is_none() => {
+            Ok(leaf(parts.public, digest))
+        }
+        Personal::Erased(_) => Err(Malformed),
+    }
 }
 
 /// Leaf of a record's copy that others have kept, independent of the copy's spelling.
@@ -173,8 +187,35 @@ mod tests {
         copy["time"] = 2.into();
         assert_ne!(leaf_of_copy(&mut splitter, &copy, &personal), Ok(leaf));
         assert_eq!(Place::stated(&serde_json::json!({})), None);
+        assert!(place.is_stated_throughout(&copy));
+        for (member, value) in
+            [("index", 43.into()), ("attestation_list", Value::Null), ("log", "weir.activity.v1/4".into())]
+        {
+            let mut odd = copy.clone();
+            odd["unmapped"]["record_integrity"][member] = value;
+            assert!(
+                Place::stated(&odd).is_none_or(|stated| !stated.is_stated_throughout(&odd)),
+                "{member} alone"
+            );
+        }
         let first = Place { index: 0, previous: None, checkpoint: None, ..place };
         let sent: Value = serde_json::from_slice(&first.attest(stored).expect("a record")).expect("JSON");
         assert_eq!(Place::stated(&sent), Some(first));
+    }
+
+    #[test]
+    fn a_digest_vouches_for_no_personal_part_beside_it() {
+        let whole =
+            b"{\"actor\":{\"user\":{\"uid\":\"ada\"}},\"raw_data\":\"\\u0000\",\"time\":1}\0{\"n\": 1}";
+        let mut splitter = Splitter::default();
+        let salt = Salt([7; 32]);
+        let leaf = leaf_of(&mut splitter, whole, &Personal::Salted(salt)).expect("a record");
+        let parts = splitter.split(whole).expect("a record");
+        let (public, digest) = (parts.public.to_vec(), Personal::Erased(parts.personal_digest(&salt)));
+        assert_eq!(leaf_of(&mut splitter, &public, &digest), Ok(leaf));
+        let forged = String::from_utf8(whole.to_vec()).expect("text").replace("ada", "eve");
+        for stored in [whole.as_slice(), forged.as_bytes()] {
+            assert_eq!(leaf_of(&mut splitter, stored, &digest), Err(Malformed));
+        }
     }
 }

@@ -3,12 +3,35 @@
 //! In the header `\` and `|` are escaped and line breaks become spaces. In values `\` and `=` are escaped and line breaks become
 //! `\n`. Keys are letters and digits. Severity is a whole number from 0 to 10.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::IpAddr};
 
 use chrono::DateTime;
 use serde_json::Value;
 
 use crate::message::Message;
+
+/// Places of what an event is about, by class.
+const ABOUT: [&str; 19] = [
+    "/resources/0/uid",
+    "/resources/0/name",
+    "/entity/uid",
+    "/entity/name",
+    "/device/uid",
+    "/device/name",
+    "/app/feature/uid",
+    "/app/uid",
+    "/app/name",
+    "/database/uid",
+    "/database/name",
+    "/databucket/uid",
+    "/databucket/name",
+    "/table/uid",
+    "/table/name",
+    "/unmapped/resources/0/uid",
+    "/unmapped/resources/0/name",
+    "/unmapped/charge/resource_id",
+    "/finding_info/uid",
+];
 
 /// A record as one line.
 pub fn line(message: &Message) -> String {
@@ -43,7 +66,14 @@ pub(crate) fn name(value: &Value) -> String {
 /// Keys and values in CEF's dictionary; values without a key go into custom strings with their labels.
 fn fields(message: &Message, value: &Value) -> Vec<(&'static str, String)> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let mut fields = vec![("externalId", message.id.clone()), ("rt", message.time_ms.to_string())];
+    // The dictionary's `externalId` has 40 characters: the leaf is longer, and stands in `cs4`.
+    let id = text("/metadata/uid").unwrap_or_else(|| message.id.clone());
+    let mut fields = vec![("externalId", id), ("rt", message.time_ms.to_string())];
+    let (v4, v6) = match source_ip(value) {
+        Some(IpAddr::V4(v4)) => (Some(v4.to_string()), None),
+        Some(IpAddr::V6(v6)) => (None, Some(v6.to_string())),
+        None => (None, None),
+    };
     let known = [
         ("act", text("/api/operation").or_else(|| text("/activity_name"))),
         ("outcome", text("/status")),
@@ -51,21 +81,22 @@ fn fields(message: &Message, value: &Value) -> Vec<(&'static str, String)> {
         ("msg", text("/message")),
         ("suser", text("/actor/user/name").or_else(|| text("/user/name"))),
         ("suid", text("/actor/user/uid").or_else(|| text("/user/uid"))),
-        ("src", text("/src_endpoint/ip")),
+        ("src", v4),
         ("shost", text("/src_endpoint/domain").or_else(|| text("/src_endpoint/hostname"))),
         ("requestClientApplication", text("/http_request/user_agent")),
         ("deviceExternalId", text("/metadata/source")),
         ("cat", text("/class_name")),
     ];
     fields.extend(known.into_iter().filter_map(|(key, value)| Some((key, value?))));
-    let resource = text("/resources/0/uid").or_else(|| text("/resources/0/name"));
     let place = message.place.as_ref();
     let custom = [
         ("cs1", "cs1Label", "tenant", Some(message.tenant.clone())),
-        ("cs2", "cs2Label", "resource", resource),
+        ("c6a2", "c6a2Label", "Source IPv6 Address", v6),
+        ("cs2", "cs2Label", "resource", about(value).map(str::to_owned)),
         ("cs3", "cs3Label", "log", place.map(|place| place.log.clone())),
         ("cs4", "cs4Label", "leaf", place.map(|place| place.leaf.clone())),
         ("cs5", "cs5Label", "previousLeaf", place.and_then(|place| place.previous.clone())),
+        ("cs6", "cs6Label", "eventCode", text("/metadata/event_code")),
         ("cn1", "cn1Label", "logIndex", place.map(|place| place.index.to_string())),
     ];
     for (key, label, name, value) in custom {
@@ -74,6 +105,18 @@ fn fields(message: &Message, value: &Value) -> Vec<(&'static str, String)> {
         }
     }
     fields
+}
+
+/// What the event is about: the first of its resources, or what stands in their place in a record of its class.
+pub(crate) fn about(value: &Value) -> Option<&str> {
+    ABOUT.iter().find_map(|pointer| value.pointer(pointer).and_then(Value::as_str))
+}
+
+/// Address from which the event came, if it is one.
+pub(crate) fn source_ip(value: &Value) -> Option<IpAddr> {
+    let told = ["/src_endpoint/ip", "/unmapped/actor_ip"];
+    let mut told = told.iter().filter_map(|pointer| value.pointer(pointer).and_then(Value::as_str));
+    told.find_map(|text| text.parse::<IpAddr>().ok()).map(|address| address.to_canonical())
 }
 
 /// CEF's severity of an OCSF severity: unknown and other are 0.
@@ -136,6 +179,30 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part} in {line}");
         }
+    }
+
+    #[test]
+    fn values_are_those_of_the_dictionary() {
+        let of = |ip: &str, member: &str| {
+            let mut message = record("{}");
+            let mut value = message.value();
+            value["src_endpoint"] = Value::Null;
+            let (object, name) = member.split_once('/').expect("two names");
+            value[object][name] = ip.into();
+            message.json = value.to_string().into_bytes().into();
+            line(&message)
+        };
+        assert!(of("192.0.2.9", "unmapped/actor_ip").contains(" src=192.0.2.9 "));
+        assert!(of("::ffff:192.0.2.9", "src_endpoint/ip").contains(" src=192.0.2.9 "));
+        let v6 = of("2001:db8::7", "src_endpoint/ip");
+        assert!(
+            v6.contains(" c6a2Label=Source IPv6 Address c6a2=2001:db8::7 ") && !v6.contains(" src="),
+            "{v6}"
+        );
+        let service = of("ecs-tasks.amazonaws.com", "unmapped/actor_ip");
+        assert!(!service.contains(" src=") && !service.contains(" c6a2="), "{service}");
+        assert!(service.contains("|externalId=0192f0c1-2345-7abc-8def-0123456789ab "), "{service}");
+        assert!(service.contains(&format!(" cs4Label=leaf cs4={}", "ab".repeat(32))), "{service}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Grouping of pending messages into requests, and splitting of a request that was refused.
 
+use std::mem::{Discriminant, discriminant};
+
 use crate::{
     message::Message,
     verdict::{Fate, ItemFate, Refusal, Verdict},
@@ -67,8 +69,10 @@ pub enum Stop {
 /// Consecutive answers of one receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// Answers that ask for a limited number of retries ([`Verdict::RetryThen`]).
+    /// Answers that ask for a limited number of retries ([`Verdict::RetryThen`]) and mean the same in the end.
     stubborn: u32,
+    /// What they mean in the end.
+    meaning: Option<Discriminant<Verdict>>,
     /// The receiver has refused a compressed body.
     plain: bool,
 }
@@ -83,12 +87,14 @@ impl Answers {
     pub fn follow(&mut self, group: Group, verdict: Verdict) -> Outcome {
         let verdict = match verdict {
             Verdict::RetryThen { attempts, then, why } => {
-                self.stubborn += 1;
+                let meaning = Some(discriminant(&*then));
+                self.stubborn = if self.meaning == meaning { self.stubborn.saturating_add(1) } else { 1 };
+                self.meaning = meaning;
                 if self.stubborn < attempts { Verdict::Retry { after: None, why } } else { *then }
             }
             Verdict::Retry { .. } => verdict,
             other => {
-                self.stubborn = 0;
+                (self.stubborn, self.meaning) = (0, None);
                 other
             }
         };
@@ -224,6 +230,29 @@ mod tests {
         assert_eq!(answers.follow(vec![0], Verdict::unreadable("?")).stop, Some(Stop::Pause("?".into())));
         answers.follow(vec![0], Verdict::Delivered);
         assert!(matches!(answers.follow(vec![0], Verdict::unreadable("?")).stop, Some(Stop::Retry { .. })));
+    }
+
+    #[test]
+    fn answers_that_blame_something_else_count_anew() {
+        let stubborn =
+            |then: Verdict| Verdict::RetryThen { attempts: 5, then: Box::new(then), why: "?".into() };
+        let (setup, payload) = (
+            || stubborn(Verdict::pause("404")),
+            || stubborn(Verdict::Refused { at: None, why: "400".into() }),
+        );
+        let mut answers = Answers::default();
+        let is_retried = |outcome: &Outcome| matches!(outcome.stop, Some(Stop::Retry { .. }));
+        for _ in 0..4 {
+            assert!(is_retried(&answers.follow(vec![0], setup())));
+        }
+        for _ in 0..4 {
+            assert!(is_retried(&answers.follow(vec![0], payload())), "the payload was never blamed before");
+        }
+        assert_eq!(answers.follow(vec![0], payload()).settled.len(), 1, "the fifth of its kind");
+        for _ in 0..6 {
+            answers.follow(vec![0], setup());
+        }
+        assert!(is_retried(&answers.follow(vec![0], payload())), "a pause for the setup is over");
     }
 
     #[test]

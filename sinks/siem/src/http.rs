@@ -10,6 +10,22 @@ use crate::verdict::Verdict;
 pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// The most of an answer's text that is kept for people, in characters.
 const MAX_QUOTED: usize = 300;
+/// Members of an answer that tell why, in the words of receivers. Others may hold what was sent.
+const TELLING: [&str; 11] = [
+    "text",
+    "title",
+    "type",
+    "reason",
+    "message",
+    "Message",
+    "detail",
+    "error",
+    "errors",
+    "code",
+    "invalid-event-number",
+];
+/// Texts behind which receivers quote values of a record.
+const QUOTING: [&str; 2] = [". Preview of field's value", ". The prefix of the first immense term"];
 
 /// A request to send. Its body may be compressed on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +58,22 @@ pub struct HttpAnswer<'a> {
 }
 
 impl HttpAnswer<'_> {
-    /// The status and the beginning of the body, for people.
+    /// The status, and what the answer says about the reason, for people: of JSON the members that tell it, of other bodies the
+    /// beginning.
     pub fn quoted(&self) -> String {
-        let text: String = String::from_utf8_lossy(self.body)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(MAX_QUOTED)
-            .collect();
-        let text = text.trim();
+        let body = self.body.trim_ascii();
+        let text = match self.json() {
+            Some(serde_json::Value::Object(members)) => {
+                let mut told = Vec::new();
+                tell(&members, 0, &mut told);
+                told.join(": ")
+            }
+            // A list may be what was sent, and so may the beginning of what was cut.
+            Some(serde_json::Value::Array(_)) => String::new(),
+            None if body.starts_with(b"{") || body.starts_with(b"[") => "it is no whole JSON".to_owned(),
+            _ => String::from_utf8_lossy(body).into_owned(),
+        };
+        let text = shown(&text);
         if text.is_empty() {
             format!("status {}", self.status)
         } else {
@@ -92,6 +116,33 @@ impl HttpAnswer<'_> {
     }
 }
 
+/// Collects the members that tell why.
+fn tell(members: &serde_json::Map<String, serde_json::Value>, depth: usize, told: &mut Vec<String>) {
+    for (name, value) in TELLING.iter().filter_map(|name| Some((name, members.get(*name)?))) {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        // A receiver may name a fault for each of a thousand records.
+        for value in values.iter().take(3) {
+            match value {
+                serde_json::Value::String(text) => told.push(without_values(text).to_owned()),
+                serde_json::Value::Number(number) => told.push(format!("{name} {number}")),
+                serde_json::Value::Object(inner) if depth < 2 => tell(inner, depth + 1, told),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A receiver's reason without the values of the record that it quotes.
+pub(crate) fn without_values(reason: &str) -> &str {
+    QUOTING.iter().fold(reason, |kept, quoting| kept.split(quoting).next().unwrap_or_default())
+}
+
+/// The beginning of a text, on one line.
+pub(crate) fn shown(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_QUOTED).collect();
+    text.trim().to_owned()
+}
+
 /// Base URL and path, with one slash between them.
 pub(crate) fn join(base: &str, path: &str) -> String {
     format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))
@@ -124,5 +175,30 @@ mod tests {
         let quoted = HttpAnswer { status: 400, body: body.as_bytes(), ..HttpAnswer::default() }.quoted();
         assert!(quoted.len() < 400 && !quoted.chars().any(char::is_control), "{quoted}");
         assert_eq!(HttpAnswer { status: 502, ..HttpAnswer::default() }.quoted(), "status 502");
+    }
+
+    #[test]
+    fn of_json_only_what_tells_the_reason_is_quoted() {
+        for (body, quoted) in [
+            (r#"{"text":"Invalid token","code":4}"#, "status 400: Invalid token: code 4"),
+            (
+                r#"{"error":{"root_cause":[{"reason":"s3cret"}],"type":"x_exception","reason":"no"},"status":400}"#,
+                "status 400: x_exception: no",
+            ),
+            (r#"{"errors":[{"status":"400","title":"Bad Request"}]}"#, "status 400: Bad Request"),
+            (r#"{"errors":["a","b"]}"#, "status 400: a: b"),
+            (
+                r#"{"error":{"reason":"failed to parse field [a]. Preview of field's value: 's3cret'"}}"#,
+                "status 400: failed to parse field [a]",
+            ),
+            // A receiver that answers with what it was sent.
+            (r#"{"data":{"raw_data":"s3cret"}}"#, "status 400"),
+            (r#"[{"message":"s3cret"}]"#, "status 400"),
+            (r#"{"data":{"raw_data":"s3c"#, "status 400: it is no whole JSON"),
+            ("invalid_payload", "status 400: invalid_payload"),
+        ] {
+            let answer = HttpAnswer { status: 400, body: body.as_bytes(), ..HttpAnswer::default() };
+            assert_eq!(answer.quoted(), quoted, "{body}");
+        }
     }
 }

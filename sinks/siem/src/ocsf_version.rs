@@ -148,7 +148,8 @@ impl OcsfVersion {
     }
 }
 
-/// Takes the members at a path out of their objects, each under its own path.
+/// Takes the members at a path out of their objects. Those of a list's items are a list themselves, null where an item has none: a
+/// name of its own for each position would be a field of its own for each at a receiver.
 fn take(value: &mut Value, path: &str, lost: &mut Map<String, Value>) {
     let Some((items_at, member)) = path.split_once("/*/") else {
         let taken = path
@@ -157,10 +158,12 @@ fn take(value: &mut Value, path: &str, lost: &mut Map<String, Value>) {
         lost.extend(taken.map(|taken| (dotted(path), taken)));
         return;
     };
-    let items = value.pointer_mut(items_at).and_then(Value::as_array_mut);
-    for (number, item) in items.into_iter().flatten().enumerate() {
-        let taken = item.as_object_mut().and_then(|item| item.remove(member));
-        lost.extend(taken.map(|taken| (format!("{}.{number}.{member}", dotted(items_at)), taken)));
+    let items = value.pointer_mut(items_at).and_then(Value::as_array_mut).into_iter().flatten();
+    let taken: Vec<Option<Value>> =
+        items.map(|item| item.as_object_mut().and_then(|item| item.remove(member))).collect();
+    if taken.iter().any(Option::is_some) {
+        let taken: Vec<Value> = taken.into_iter().map(Option::unwrap_or_default).collect();
+        lost.insert(format!("{}.{member}", dotted(items_at)), taken.into());
     }
 }
 
@@ -250,11 +253,12 @@ mod tests {
         let set = |value: &mut Value| value["resources"] = resources.clone();
         let (value, lost) = in_version(OcsfVersion::V1_3, 6003, set);
         assert_eq!(value["resources"], serde_json::json!([{ "uid": "a" }, { "uid": "b" }]));
-        assert_eq!(
-            (&lost["resources.0.provider"], &lost["resources.1.provider"]),
-            (&"aws".into(), &"gcp".into())
-        );
-        assert!(lost["resources.0.tags"].is_array());
+        assert_eq!(lost["resources.provider"], serde_json::json!(["aws", "gcp"]));
+        assert_eq!(lost["resources.tags"], serde_json::json!([[], null]), "the second has none");
+        let many: Vec<Value> = (0..500).map(|n| serde_json::json!({ "uid": n, "provider": "aws" })).collect();
+        let (_, lost) = in_version(OcsfVersion::V1_3, 6003, |value| value["resources"] = many.into());
+        let names: Vec<&String> = lost.as_object().expect("an object").keys().collect();
+        assert_eq!(names, ["resources.provider"], "as many names for 500 items as for one");
         let (value, lost) = in_version(OcsfVersion::V1_1, 2003, set);
         assert!(
             value.get("resources").is_none() && lost["resources"].is_array(),

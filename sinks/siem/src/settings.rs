@@ -10,6 +10,7 @@ use crate::{
     datadog::Datadog,
     dispatch::RequestLimits,
     elasticsearch::Elasticsearch,
+    message::{Message, Oversize},
     ocsf_version::OcsfVersion,
     reach::Reach,
     slack::Slack,
@@ -183,6 +184,22 @@ pub struct File {
 }
 
 impl Destination {
+    /// The message as the receiver gets it: whole, or where it is JSON and larger than `limit` in parts. CEF, LEEF and Slack's
+    /// text hold no native record that could be sent apart.
+    pub fn parted(&self, message: Message, limit: usize) -> Result<Vec<Message>, Oversize> {
+        let bytes = match self {
+            Self::Syslog(syslog) if syslog.format == Format::Json => return syslog.parted(message, limit),
+            Self::Syslog(syslog) => syslog.text(&message).len(),
+            Self::Slack(slack) => slack.request(&[&message], "").body.len(),
+            Self::SplunkHec(_)
+            | Self::Datadog(_)
+            | Self::Elasticsearch(_)
+            | Self::Webhook(_)
+            | Self::File(_) => return message.parted(limit),
+        };
+        if bytes <= limit { Ok(vec![message]) } else { Err(Oversize { bytes, limit }) }
+    }
+
     /// The kind's name in the settings.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -92,6 +92,8 @@ impl SplunkHec {
         if !answer.is_success() {
             return by_code(code, body.as_ref(), answer);
         }
+        // Accepted, with a warning that a queue is nearly full.
+        let code = if matches!(code, Some(24 | 25)) { Some(0) } else { code };
         match (code, body.as_ref().and_then(|body| body["ackId"].as_u64()), self.acknowledgement) {
             (Some(0), Some(acknowledgement), Acknowledgement::On) => Verdict::Taken { acknowledgement },
             (Some(0), None, Acknowledgement::On) => Verdict::pause(format!(
@@ -182,6 +184,23 @@ mod tests {
         assert!(request.body.len() <= one.weight() + two.weight() && ENVELOPE_BYTES > 500);
         let plain = collector(Acknowledgement::Off).request(&[&one], "t");
         assert!(plain.headers.iter().all(|(name, _)| *name != "x-splunk-request-channel"));
+    }
+
+    #[test]
+    fn a_warning_that_a_queue_is_nearly_full_is_success() {
+        let judged = |acknowledgement, status, body: &str| {
+            let answer = HttpAnswer { status, body: body.as_bytes(), ..HttpAnswer::default() };
+            collector(acknowledgement).judge(&answer)
+        };
+        for code in [0, 24, 25] {
+            let body = format!(r#"{{"text":"Success","code":{code},"ackId":7}}"#);
+            assert_eq!(judged(Acknowledgement::On, 200, &body), Verdict::Taken { acknowledgement: 7 });
+            let body = format!(r#"{{"text":"Success","code":{code}}}"#);
+            assert_eq!(judged(Acknowledgement::Off, 200, &body), Verdict::Delivered);
+            assert!(matches!(judged(Acknowledgement::On, 200, &body), Verdict::Pause { .. }));
+        }
+        let busy = judged(Acknowledgement::Off, 429, r#"{"text":"Queue is at capacity","code":26}"#);
+        assert!(matches!(busy, Verdict::Retry { .. }));
     }
 
     #[test]

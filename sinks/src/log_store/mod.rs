@@ -24,10 +24,11 @@ use sqlx::{
 pub use backfills::Backfill;
 pub use following::{Follower, LogEntry, Standing};
 pub use handover::{Appended, HandoverReceiver, HandoverSender, handover};
-pub use mirror::Mirror;
+pub use mirror::{Mirror, MirroredLog};
+pub(crate) use proofs::personal_of;
 pub use proofs::{EntryProof, EntryProofs, entry_proof, tenants_entry_proof, tenants_entry_proofs};
-pub use signing::{Signable, SigningStore};
-pub use verifying::{VerifyError, verify, verify_on};
+pub use signing::{NewestCheckpoint, Signable, SigningStore};
+pub use verifying::{Kept, VerifyError, verify, verify_on};
 
 use crate::batch::TopicPartition;
 

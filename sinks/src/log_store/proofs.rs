@@ -230,7 +230,7 @@ fn personal(row: &PgRow) -> sqlx::Result<Personal> {
 }
 
 /// The same out of what is stored.
-pub(super) fn personal_of(digest: Option<&[u8]>, key: Option<&[u8]>, event: &Uuid) -> Option<Personal> {
+pub(crate) fn personal_of(digest: Option<&[u8]>, key: Option<&[u8]>, event: &Uuid) -> Option<Personal> {
     if let Some(digest) = digest {
         return Hash::from_slice(digest).map(Personal::Erased);
     }

@@ -2,7 +2,7 @@
 
 use audit_log::{
     Hash,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, SignedCheckpoint},
     tree::{Frontier, OpenLog, TILE_WIDTH, subtree},
 };
 use schemas::Timestamp;
@@ -22,12 +22,24 @@ pub struct Signable {
     pub log: String,
     /// Its frontier.
     pub frontier: Frontier,
-    /// The offset of its first entry, where older records of the topic are no part of it.
-    pub first_offset: Option<i64>,
+    /// The offset of its first entry, where older records of the topic are no part of it: as the newest checkpoint says, or the
+    /// log's row where there is none.
+    pub first_offset: Option<u64>,
     /// The size and root of the newest checkpoint.
     pub signed: Option<(u64, Hash)>,
     /// When that was signed.
     pub signed_at: Option<Timestamp>,
+}
+
+/// The newest checkpoint of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestCheckpoint {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// The signed note, with the cosignatures that came in.
+    pub note: String,
+    /// When it was signed.
+    pub signed_at: Timestamp,
 }
 
 /// A connection that signs, once it is the only one.
@@ -50,11 +62,11 @@ impl SigningStore {
     pub async fn unsigned(&mut self) -> Result<Vec<Result<Signable, String>>, StoreError> {
         let rows = sqlx::query(
             "SELECT l.log, l.size, l.frontier, c.size, c.root,
-                    CASE WHEN l.first_offset > p.first_position THEN l.first_offset END, c.signed_at
+                    CASE WHEN l.first_offset > p.first_position THEN l.first_offset END, c.signed_at, c.note
                FROM audit_log AS l
                LEFT JOIN stage_position AS p
                  ON p.stage = 'audit' AND p.topic = l.topic AND p.partition = l.partition
-               LEFT JOIN LATERAL (SELECT size, root, signed_at FROM audit_checkpoint AS c WHERE c.log = l.log
+               LEFT JOIN LATERAL (SELECT size, root, signed_at, note FROM audit_checkpoint AS c WHERE c.log = l.log
                                    ORDER BY c.size DESC LIMIT 1) AS c ON true
               WHERE c.size IS DISTINCT FROM l.size ORDER BY l.log",
         )
@@ -74,10 +86,30 @@ impl SigningStore {
                 let roots = Hash::list(&frontier);
                 let frontier = roots.and_then(|roots| Frontier::new(natural(size).ok()?, roots).ok());
                 let Some(frontier) = frontier else { return Ok(Err(log)) };
-                let (first_offset, signed_at) = (row.try_get(5)?, row.try_get(6)?);
-                Ok(Ok(Signable { log, frontier, first_offset, signed, signed_at }))
+                let (column, note): (Option<i64>, Option<String>) = (row.try_get(5)?, row.try_get(7)?);
+                // Whoever edits the row has the next checkpoint say no more than the one before.
+                let before = note.and_then(|note| SignedCheckpoint::parse(&note).ok());
+                let first_offset = match before {
+                    Some(before) => before.checkpoint.first_offset(),
+                    None => column.map(natural).transpose()?,
+                };
+                Ok(Ok(Signable { log, frontier, first_offset, signed, signed_at: row.try_get(6)? }))
             })
             .collect()
+    }
+
+    /// The newest checkpoint of each log.
+    pub async fn newest_checkpoints(&mut self) -> Result<Vec<NewestCheckpoint>, StoreError> {
+        let rows: Vec<(String, String, Timestamp)> = sqlx::query_as(
+            "SELECT l.log, c.note, c.signed_at
+               FROM audit_log AS l
+              CROSS JOIN LATERAL (SELECT note, signed_at FROM audit_checkpoint AS c WHERE c.log = l.log
+                                   ORDER BY c.size DESC LIMIT 1) AS c",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        let checkpoint = |(log, note, signed_at)| NewestCheckpoint { log, note, signed_at };
+        Ok(rows.into_iter().map(checkpoint).collect())
     }
 
     /// A log as its tiles had it at a size, to be grown from there; `None` where tiles are missing.
@@ -140,7 +172,7 @@ impl SigningStore {
         Ok(leaves.split_off(skip.min(leaves.len())))
     }
 
-    /// Keeps a signed checkpoint, and of each minute before the last one only its newest.
+    /// Keeps a signed checkpoint, and of each minute before the last one only its newest and those that bear more signatures.
     pub async fn store(
         &mut self,
         log: &str,
@@ -165,6 +197,8 @@ impl SigningStore {
               WHERE old.log = $1 AND old.signed_at BETWEEN now() - interval '10 minutes' AND now() - interval '1 minute'
                 AND EXISTS (SELECT FROM audit_checkpoint AS newer
                              WHERE newer.log = old.log AND newer.size > old.size
+                               AND cardinality(string_to_array(newer.note, chr(10) || '— '))
+                                   >= cardinality(string_to_array(old.note, chr(10) || '— '))
                                AND date_trunc('minute', newer.signed_at) = date_trunc('minute', old.signed_at))",
         )
         .bind(log)

@@ -1,28 +1,29 @@
-//! Verification of the log in the database: tiles against checkpoints, entries against tiles, columns against records.
+//! Verification of the log in the database: tiles against checkpoints, entries against tiles, columns against records, and all
+//! of it against what others have kept.
 
 mod roots;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use audit_log::{
     Hash,
-    checkpoint::Checkpoint,
+    checkpoint::CheckpointError,
     columns::Columns,
     integrity::leaf_of,
     record::Splitter,
     retired::Retired,
-    verify::{Entries, Fault, Kind, Observed, Report, RetiredEntries, Trust, is_of, root_of},
+    verify::{Entries, Fault, Kind, Observed, Report, RetiredEntries, SomeEntries, Trust},
 };
 use futures_util::TryStreamExt as _;
-use schemas::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use self::roots::edited_root;
-use super::{connect, natural, proofs::personal_of, undecodable};
+use self::stored::{Stored, read_logs};
+use super::{connect, proofs::personal_of};
 use crate::{
     compress,
-    postgres::copy::read::{Malformed, Reader, RowReader},
+    postgres::copy::read::{Malformed, Reader, RowReader, texts},
 };
 
 /// Error that prevented a verification; it does not tell whether the log is intact.
@@ -34,44 +35,28 @@ pub enum VerifyError {
     /// The rows are not in COPY's binary format.
     #[error("the rows read are not in PGCOPY binary format")]
     Format,
+    /// A checkpoint that others have kept is not signed by a given key.
+    #[error("a checkpoint from elsewhere cannot be compared with the log")]
+    Note(#[from] CheckpointError),
 }
 
-/// Stored state of a log besides its entries.
-struct Stored {
-    /// Leaves that the newest checkpoint covers, from the tiles or another source.
-    leaves: Vec<Hash>,
-    /// The first leaf that the tiles have otherwise.
-    edited_tile: Option<u64>,
-    /// The first leaf below a root or a tile above the leaves that is not what the leaves make.
-    edited_root: Option<u64>,
-    /// The first entry behind the last checkpoint that holds.
-    rewritten: Option<u64>,
-    /// The log is shorter than a checkpoint.
-    is_cut: bool,
-    /// A checkpoint is missing, or bears not the signatures.
-    unsigned: bool,
-    /// The size of the first checkpoint whose time is not the one that was signed, or is before that of a
-    /// smaller one.
-    backdated: Option<u64>,
-    /// Frontier and last leaf are not those of the leaves.
-    edited_end: bool,
-    first_offset: i64,
-    /// Entries that retention removed, as far as the log's key has signed them.
-    retired: Vec<Retired>,
+/// What others have kept of the logs, which whoever writes the database cannot change: a witness, for example, or an
+/// auditor.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Leaves, by log.
+    pub leaves: BTreeMap<String, Vec<Hash>>,
+    /// Checkpoints, as signed notes. The log's own signature is enough for these.
+    pub notes: Vec<String>,
 }
 
-/// Verifies all logs of a database. `others` are leaves of the logs that others have kept: a witness, for
-/// example.
+/// Verifies all logs of a database, each as the continuation of what others have kept of it.
 ///
 /// Takes memory of 32 bytes an entry, and one snapshot.
-pub async fn verify(
-    database_url: &str,
-    trust: &Trust,
-    others: &BTreeMap<String, Vec<Hash>>,
-) -> Result<Report, VerifyError> {
+pub async fn verify(database_url: &str, trust: &Trust, kept: &Kept) -> Result<Report, VerifyError> {
     let mut connection = connect(database_url).await?;
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let report = verify_on(&mut tx, trust, others).await?;
+    let report = verify_on(&mut tx, trust, kept).await?;
     tx.rollback().await?;
     Ok(report)
 }
@@ -80,31 +65,33 @@ pub async fn verify(
 pub async fn verify_on(
     connection: &mut PgConnection,
     trust: &Trust,
-    others: &BTreeMap<String, Vec<Hash>>,
+    kept: &Kept,
 ) -> Result<Report, VerifyError> {
-    let stored = read_logs(connection, trust, others).await?;
-    let mut checks: BTreeMap<&str, Check<'_>> = stored
-        .iter()
-        .map(|(log, stored)| {
-            let mut entries = Entries::new(log, &stored.leaves);
-            stored.retired.iter().flat_map(Retired::indices).for_each(|index| entries.retire(index));
-            (log.as_str(), Check { entries, stored, stray: None })
-        })
-        .collect();
-    let mut gone = read_entries(connection, &mut checks).await?;
-    let mut found: BTreeMap<String, (u64, Option<Fault>)> = checks
-        .into_iter()
-        .map(|(log, check)| (log.to_owned(), (check.entries.count(), check.finish(log))))
-        .collect();
-    gone.extend(named_beside(connection).await?);
-    gone.extend(others.iter().filter(|(_, leaves)| !leaves.is_empty()).map(|(log, _)| log.clone()));
-    for log in gone {
-        let cut = || (0, Some(Fault { log: log.clone(), index: 0, kind: Kind::Cut }));
-        found.entry(log.clone()).or_insert_with(cut);
+    let checkpoints = trust.kept(&kept.notes)?;
+    let stored = read_logs(connection, trust, kept, &checkpoints).await?;
+    let mut checks: BTreeMap<&str, Check<'_>> =
+        stored.iter().map(|(log, stored)| (log.as_str(), Check::new(log, stored))).collect();
+    let beside = read_entries(connection, &mut checks).await?;
+    let mut details = Report::default();
+    let mut found: BTreeMap<String, (u64, Option<Fault>)> = BTreeMap::new();
+    for (log, check) in checks {
+        check.tell(log, &mut details);
+        found.insert(log.to_owned(), (check.entries.count(), check.finish(log)));
     }
-    let report = Report::of(found.into_values());
-    let retired = stored.iter().filter_map(|(log, stored)| retired_entries(log, &stored.retired));
-    Ok(Report { retired: retired.collect(), ..report })
+    let kept_leaves = kept.leaves.iter().filter(|(_, leaves)| !leaves.is_empty()).map(|(log, _)| log);
+    let mut gone = named_beside(connection).await?;
+    gone.extend(kept_leaves.chain(checkpoints.keys()).cloned());
+    gone.extend(beside.with_index);
+    for (log, kind) in gone
+        .into_iter()
+        .map(|log| (log, Kind::Cut))
+        .chain(beside.without.into_iter().map(|log| (log, Kind::Inserted)))
+    {
+        let fault = || (0, Some(Fault { log: log.clone(), index: 0, kind }));
+        found.entry(log.clone()).or_insert_with(fault);
+    }
+    let Report { logs, entries, ok, first_fault, .. } = Report::of(found.into_values());
+    Ok(Report { logs, entries, ok, first_fault, ..details })
 }
 
 /// Count and range of the entries of a log that retention removed, if there are any.
@@ -123,181 +110,83 @@ struct Check<'a> {
     stored: &'a Stored,
     /// A row without an index that ought to have one: the index of the entry that follows it.
     stray: Option<u64>,
+    /// Rows from before the log.
+    unlogged: u64,
+    /// Entries without their personal part.
+    erased: Counted,
+    /// Entries of several resources whose rows name the first alone.
+    first_resource_only: Counted,
 }
 
-impl Check<'_> {
-    fn finish(self, log: &str) -> Option<Fault> {
+/// A number of entries, and the first of them.
+#[derive(Default)]
+struct Counted {
+    entries: u64,
+    first: Option<u64>,
+}
+
+impl Counted {
+    fn add(&mut self, index: u64) {
+        self.entries += 1;
+        self.first = Some(self.first.map_or(index, |first| first.min(index)));
+    }
+}
+
+impl<'a> Check<'a> {
+    fn new(log: &'a str, stored: &'a Stored) -> Self {
+        let mut entries = Entries::new(log, &stored.leaves);
+        stored.retired.iter().flat_map(Retired::indices).for_each(|index| entries.retire(index));
+        let (erased, first_resource_only) = (Counted::default(), Counted::default());
+        Self { entries, stored, stray: None, unlogged: 0, erased, first_resource_only }
+    }
+
+    /// Adds what is no fault and worth knowing.
+    fn tell(&self, log: &str, report: &mut Report) {
+        let some = |entries: u64, first: u64| {
+            (entries > 0).then(|| SomeEntries { log: log.to_owned(), entries, first })
+        };
+        let (covered, length) = (self.stored.covered, self.stored.leaves.len() as u64);
+        report.retired.extend(retired_entries(log, &self.stored.retired));
+        report.unlogged += self.unlogged;
+        let counted = |counted: &Counted| some(counted.entries, counted.first.unwrap_or(0));
+        report.erased.extend(counted(&self.erased));
+        report.first_resource_only.extend(counted(&self.first_resource_only));
+        report.uncovered.extend(some(length.saturating_sub(covered), covered));
+        let rewritten = self.stored.rewritten.as_ref();
+        report.rewritten.extend(rewritten.and_then(|range| some(range.end - range.start, range.start)));
+    }
+
+    fn finish(&self, log: &str) -> Option<Fault> {
         let fault = |index, kind| Some(Fault { log: log.to_owned(), index, kind });
-        if self.stored.unsigned {
-            return fault(0, Kind::Checkpoint);
-        }
-        let end = self.stored.leaves.len() as u64;
+        let stored = self.stored;
+        let end = stored.leaves.len() as u64;
+        let (rewritten, uncosigned) = match &stored.rewritten {
+            Some(range) if range.end <= stored.covered => (Some(range.start), None),
+            other => (None, other.as_ref().map(|range| range.start)),
+        };
         let found = [
             self.entries.finish(),
             self.stray.and_then(|index| fault(index, Kind::Inserted)),
-            self.stored.edited_tile.and_then(|index| fault(index, Kind::Edited)),
-            self.stored.rewritten.and_then(|index| fault(index, Kind::Rewritten)),
-            self.stored.is_cut.then(|| fault(end, Kind::Cut)).flatten(),
-            self.stored.edited_end.then(|| fault(end, Kind::Rewritten)).flatten(),
-            self.stored.backdated.and_then(|size| fault(size, Kind::Backdated)),
+            stored.edited_tile.and_then(|index| fault(index, Kind::Edited)),
+            rewritten.and_then(|index| fault(index, Kind::Rewritten)),
+            stored.is_cut().then(|| fault(end, Kind::Cut)).flatten(),
+            stored.edited_end.and_then(|index| fault(index, Kind::Rewritten)),
+            stored.backdated.and_then(|size| fault(size, Kind::Backdated)),
         ];
         // The first entry; of several faults of one entry, what the entry itself shows.
         let first = found.into_iter().flatten().min_by_key(|fault| fault.index);
-        // A leaf that was edited says more than the roots above it.
-        first.or_else(|| self.stored.edited_root.and_then(|index| fault(index, Kind::Edited)))
-    }
-}
-
-async fn read_logs(
-    connection: &mut PgConnection,
-    trust: &Trust,
-    others: &BTreeMap<String, Vec<Hash>>,
-) -> Result<BTreeMap<String, Stored>, VerifyError> {
-    type Row = (String, i64, Vec<u8>, Vec<u8>, i64);
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT log, size, frontier, last_leaf, first_offset FROM audit_log ORDER BY log")
-            .fetch_all(&mut *connection)
-            .await?;
-    let mut logs = BTreeMap::new();
-    for (log, size, frontier, last_leaf, first_offset) in rows {
-        let tiles = stored_leaves(connection, &log).await?;
-        let edited_root = edited_root(connection, &log, &tiles).await?;
-        let notes: Vec<(String, Timestamp)> =
-            sqlx::query_as("SELECT note, signed_at FROM audit_checkpoint WHERE log = $1 ORDER BY size DESC")
-                .bind(&log)
-                .fetch_all(&mut *connection)
-                .await?;
-        // The newest that bears all signatures: cosignatures come a moment after the log's own.
-        let opened = |(note, at): &(String, Timestamp)| Some((trust.open(&log, note).ok()?, *at));
-        let dated: Vec<(Checkpoint, Timestamp)> = notes.iter().filter_map(opened).collect();
-        let backdated = backdated(&dated);
-        let checkpoints: Vec<Checkpoint> = dated.into_iter().map(|(checkpoint, _)| checkpoint).collect();
-        let mut stored = Stored {
-            unsigned: checkpoints.is_empty(),
-            backdated,
-            is_cut: checkpoints.first().is_some_and(|newest| newest.size > tiles.len() as u64),
-            edited_tile: None,
-            edited_root,
-            rewritten: None,
-            edited_end: false,
-            first_offset,
-            retired: retired_chunks(connection, &log, trust).await?,
-            leaves: Vec::new(),
-        };
-        let columns = leaf_column(connection, &log).await?;
-        let kept = others.get(&log);
-        choose(&mut stored, tiles, kept.into_iter().chain([&columns]), &checkpoints);
-        let root = Hash::list(&frontier).map(|roots| audit_log::proof::join(&roots));
-        let is_end = natural(size)? == stored.leaves.len() as u64
-            && root == root_of(&stored.leaves, natural(size)?)
-            && stored.leaves.last().map(|leaf| leaf.0.as_slice()) == Some(last_leaf.as_slice());
-        stored.edited_end = !is_end && !stored.is_cut;
-        logs.insert(log, stored);
-    }
-    Ok(logs)
-}
-
-/// The size of the first of these checkpoints, the largest of which comes first, that has another time than
-/// it was signed with, or an earlier one than a smaller checkpoint.
-fn backdated(dated: &[(Checkpoint, Timestamp)]) -> Option<u64> {
-    let mut latest = 0;
-    dated.iter().rev().find_map(|(checkpoint, stored_at)| {
-        let signed_at = checkpoint.time()?;
-        let is_stored = u64::try_from(stored_at.timestamp()) == Ok(signed_at);
-        let is_in_order = signed_at >= latest;
-        latest = latest.max(signed_at);
-        (!is_stored || !is_in_order).then_some(checkpoint.size)
-    })
-}
-
-/// Chooses the leaves that the newest checkpoint covers: those of the tiles, or a set from `others`.
-fn choose<'a>(
-    stored: &mut Stored,
-    tiles: Vec<Hash>,
-    others: impl Iterator<Item = &'a Vec<Hash>>,
-    checkpoints: &[Checkpoint],
-) {
-    let mut others = others;
-    let trusted = checkpoints
-        .first()
-        .filter(|newest| !is_of(&tiles, newest))
-        .and_then(|newest| others.find(|leaves| is_of(leaves, newest)).map(|leaves| (leaves, newest.size)));
-    if let Some((trusted, covered)) = trusted {
-        let covered = usize::try_from(covered).unwrap_or(usize::MAX);
-        let differs = trusted.iter().zip(&tiles).position(|(trusted, own)| trusted != own);
-        let differs = differs.or((tiles.len() < covered).then_some(tiles.len()));
-        stored.edited_tile = differs.map(|index| index as u64);
-        stored.is_cut = false;
-        // What lies behind the checkpoint is as the tiles have it.
-        let behind = tiles.get(covered..).unwrap_or_default();
-        stored.leaves = trusted[..covered].iter().chain(behind).copied().collect();
-        return;
-    }
-    let mut within = checkpoints.iter().filter(|own| own.size <= tiles.len() as u64);
-    if within.next().is_some_and(|newest| !is_of(&tiles, newest)) {
-        stored.rewritten = Some(within.find(|own| is_of(&tiles, own)).map_or(0, |holding| holding.size));
-    }
-    stored.leaves = tiles;
-}
-
-/// The leaves of a log out of its tiles, as far as they follow one another.
-async fn stored_leaves(connection: &mut PgConnection, log: &str) -> Result<Vec<Hash>, VerifyError> {
-    let mut rows = sqlx::query_as::<_, (i64, Vec<u8>)>(
-        "(SELECT index * 256, hashes FROM audit_tile WHERE log = $1 AND level = 0 ORDER BY index)
-         UNION ALL
-         (SELECT first_index, hashes FROM audit_tile_part WHERE log = $1 ORDER BY first_index)",
-    )
-    .bind(log)
-    .fetch(&mut *connection);
-    let mut leaves: Vec<Hash> = Vec::new();
-    while let Some((first, bytes)) = rows.try_next().await? {
-        let hashes = Hash::list(&bytes).unwrap_or_default();
-        if natural(first)? != leaves.len() as u64 || hashes.is_empty() {
-            break;
-        }
-        leaves.extend(hashes);
-    }
-    Ok(leaves)
-}
-
-/// Entries of a log that retention removed. Notes that are unsigned or disagree with their bits are skipped.
-async fn retired_chunks(
-    connection: &mut PgConnection,
-    log: &str,
-    trust: &Trust,
-) -> Result<Vec<Retired>, VerifyError> {
-    let rows: Vec<(i64, Vec<u8>, String)> =
-        sqlx::query_as("SELECT chunk, indices, note FROM audit_retired WHERE log = $1 ORDER BY chunk")
-            .bind(log)
-            .fetch_all(connection)
-            .await?;
-    let mut chunks = Vec::new();
-    for (chunk, bits, note) in rows {
-        let retired = Retired::of_bits(natural(chunk)?, bits);
-        chunks.extend(retired.filter(|retired| retired.is_signed(log, &note, trust)));
-    }
-    Ok(chunks)
-}
-
-/// The leaves of a log as its entries state them.
-async fn leaf_column(connection: &mut PgConnection, log: &str) -> Result<Vec<Hash>, VerifyError> {
-    let Some((topic, partition)) = log.rsplit_once('/') else { return Ok(Vec::new()) };
-    let partition: i32 = partition.parse().unwrap_or(-1);
-    let mut rows = sqlx::query_as::<_, (i64, Vec<u8>)>(
-        "SELECT log_index, leaf_hash FROM audit_entry
-          WHERE topic = $1 AND partition = $2 AND log_index IS NOT NULL ORDER BY log_index",
-    )
-    .bind(topic)
-    .bind(partition)
-    .fetch(&mut *connection);
-    let mut leaves: Vec<Hash> = Vec::new();
-    while let Some((index, leaf)) = rows.try_next().await? {
-        match Hash::from_slice(&leaf) {
-            Some(leaf) if natural(index)? == leaves.len() as u64 => leaves.push(leaf),
-            _ => break,
+        // A leaf that was edited says more than the roots above it, and than checkpoints that no witness has seen.
+        let first = first
+            .or_else(|| stored.edited_root.and_then(|index| fault(index, Kind::Edited)))
+            .or_else(|| uncosigned.and_then(|index| fault(index, Kind::Rewritten)))
+            .or_else(|| stored.cut_uncosigned.then(|| fault(end, Kind::Cut)).flatten())
+            .or_else(|| stored.beginning.is_disputed.then(|| fault(0, Kind::Edited)).flatten());
+        match (stored.unsigned, stored.is_kept) {
+            (false, _) => first,
+            (true, true) => first.or_else(|| fault(0, Kind::Checkpoint)),
+            (true, false) => fault(0, Kind::Checkpoint),
         }
     }
-    Ok(leaves)
 }
 
 /// The columns that the check looks at, in the order in which [`Row::read`] takes them.
@@ -305,7 +194,7 @@ const ENTRIES: &str = "COPY (
     SELECT e.topic, e.partition, e.record_offset, e.log_index, e.leaf_hash, e.personal_digest, k.key,
            e.record_dictionary, e.record, e.occurred_at, e.event_id, e.class_uid, e.activity_id, e.severity_id,
            e.tenant_id, e.kind, e.actor_kind, e.actor, e.actor_name, e.actor_ip, e.action, e.resource_type,
-           e.resource, e.project, e.outcome, e.outcome_code, e.source, e.correlation_id
+           e.resource, e.project, e.outcome, e.outcome_code, e.source, e.correlation_id, e.other_resources
       FROM audit_entry AS e LEFT JOIN subject_key AS k ON k.tenant_id = e.tenant_id AND k.actor = weir_subject_name(e.actor)
   ) TO STDOUT (FORMAT binary)";
 
@@ -320,12 +209,31 @@ async fn named_beside(connection: &mut PgConnection) -> Result<Vec<String>, Veri
     Ok(logs)
 }
 
+/// Tenants that have erased somebody: their entries may lack personal parts.
+async fn erasing_tenants(connection: &mut PgConnection) -> Result<BTreeSet<String>, VerifyError> {
+    let tenants: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT tenant_id FROM erasure_progress WHERE began_at IS NOT NULL")
+            .fetch_all(connection)
+            .await?;
+    Ok(tenants.into_iter().collect())
+}
+
+/// Logs that rows name and that are not there.
+#[derive(Default)]
+struct Beside {
+    /// Those of rows with an index.
+    with_index: BTreeSet<String>,
+    /// Those of rows without one.
+    without: BTreeSet<String>,
+}
+
 /// Checks all entries; returns the logs of those that no check is of.
 async fn read_entries(
     connection: &mut PgConnection,
     checks: &mut BTreeMap<&str, Check<'_>>,
-) -> Result<BTreeSet<String>, VerifyError> {
-    let mut unknown = BTreeSet::new();
+) -> Result<Beside, VerifyError> {
+    let mut beside = Beside::default();
+    let erasing = erasing_tenants(connection).await?;
     let mut stream = connection.copy_out_raw(ENTRIES).await?;
     let mut reader = Reader::default();
     let mut splitter = Splitter::default();
@@ -339,13 +247,16 @@ async fn read_entries(
             log.push('/');
             log.push_str(&row.partition.to_string());
             if let Some(check) = checks.get_mut(log.as_str()) {
-                check.observe(&row, &mut splitter)?;
-            } else if row.log_index.is_some() && !unknown.contains(&log) {
+                check.observe(&row, &erasing, &mut splitter);
+                continue;
+            }
+            let unknown = if row.log_index.is_some() { &mut beside.with_index } else { &mut beside.without };
+            if !unknown.contains(&log) {
                 unknown.insert(log.clone());
             }
         }
     }
-    Ok(unknown)
+    Ok(beside)
 }
 
 /// One row, borrowed from what was read.
@@ -359,7 +270,21 @@ struct Row<'a> {
     key: Option<&'a [u8]>,
     record_dictionary: i16,
     record: &'a [u8],
+    /// All columns but the next one.
     columns: Columns,
+    /// Ids of the other resources; empty if the version that wrote the row did not tell any.
+    other_resources: Option<Result<Vec<&'a str>, Malformed>>,
+}
+
+/// How the columns of a row compare with its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agreement {
+    /// They differ.
+    None,
+    /// They are the record's, but name the first of several resources alone.
+    WithFirstResource,
+    /// They are the record's.
+    Whole,
 }
 
 impl<'a> Row<'a> {
@@ -369,6 +294,7 @@ impl<'a> Row<'a> {
         let (leaf_hash, personal_digest, key) = (row.optional()?, row.optional()?, row.optional()?);
         let (record_dictionary, record) = (row.smallint()?, row.bytes()?);
         let columns = read_columns(topic, &mut row)?;
+        let other_resources = row.optional()?.map(texts);
         Ok(Self {
             topic,
             partition,
@@ -380,6 +306,7 @@ impl<'a> Row<'a> {
             record_dictionary,
             record,
             columns,
+            other_resources,
         })
     }
 
@@ -388,11 +315,20 @@ impl<'a> Row<'a> {
         leaf_of(splitter, record, &personal).ok()
     }
 
-    /// Whether the columns are those of the record; of an erased one, those of what is left of it.
-    fn agrees(&self, record: &[u8]) -> bool {
-        match Columns::of(record) {
-            Ok(columns) => columns == self.columns,
-            Err(_) => self.personal_digest.is_some(),
+    /// Compares the columns with the record; those of an erased one with what is left of it.
+    fn agreement(&self, record: &[u8]) -> Agreement {
+        let Ok(mut columns) = Columns::of(record) else {
+            return if self.personal_digest.is_some() { Agreement::Whole } else { Agreement::None };
+        };
+        let others = std::mem::take(&mut columns.other_resources);
+        if columns != self.columns {
+            return Agreement::None;
+        }
+        match &self.other_resources {
+            None if others.is_empty() => Agreement::Whole,
+            Some(Ok(stored)) if *stored == others => Agreement::Whole,
+            Some(Ok(stored)) if stored.is_empty() => Agreement::WithFirstResource,
+            _ => Agreement::None,
         }
     }
 }
@@ -421,24 +357,43 @@ fn read_columns(topic: &str, row: &mut RowReader<'_>) -> Result<Columns, Malform
         outcome_code: optional(row)?,
         source: text(row)?,
         correlation_id: optional(row)?,
+        ..Columns::default()
     })
 }
 
 impl Check<'_> {
-    fn observe(&mut self, row: &Row<'_>, splitter: &mut Splitter) -> Result<(), VerifyError> {
+    fn observe(&mut self, row: &Row<'_>, erasing: &BTreeSet<String>, splitter: &mut Splitter) {
+        let below = self.stored.beginning.unlogged_below;
         let Some(index) = row.log_index else {
-            if row.record_offset >= self.stored.first_offset {
-                // Nobody knows which entry it would follow: it is named as one behind all.
-                self.stray = Some(self.stored.leaves.len() as u64);
+            if u64::try_from(row.record_offset).is_ok_and(|offset| offset < below) {
+                self.unlogged += 1;
+            } else {
+                self.add_stray();
             }
-            return Ok(());
+            return;
         };
-        let index = u64::try_from(index).map_err(|_| undecodable("an index is negative"))?;
+        let Ok(index) = u64::try_from(index) else {
+            self.add_stray();
+            return;
+        };
         let record = compress::decompress(row.record_dictionary, row.record).ok();
         let leaf = record.as_deref().and_then(|record| row.leaf(record, splitter));
         let states_it = leaf.is_some_and(|leaf| row.leaf_hash == Some(leaf.0.as_slice()));
-        let agrees = states_it && record.as_deref().is_some_and(|record| row.agrees(record));
-        self.entries.observe(index, Observed { leaf, agrees });
-        Ok(())
+        let agreement =
+            record.as_deref().filter(|_| states_it).map_or(Agreement::None, |record| row.agreement(record));
+        if agreement == Agreement::WithFirstResource {
+            self.first_resource_only.add(index);
+        }
+        let is_erased = row.personal_digest.is_some();
+        if is_erased {
+            self.erased.add(index);
+        }
+        let is_asked_for = !is_erased || erasing.contains(&row.columns.tenant_id);
+        self.entries.observe(index, Observed { leaf, agrees: agreement != Agreement::None && is_asked_for });
+    }
+
+    /// Nobody knows which entry it would follow: it is named as one behind all.
+    fn add_stray(&mut self) {
+        self.stray = Some(self.stored.leaves.len() as u64);
     }
 }

@@ -15,6 +15,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// 2000-01-01, from which Postgres counts, in microseconds since 1970-01-01.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Number of the type `text`.
+const TEXT: i32 = 25;
 
 /// Rows in binary format, not yet sent.
 #[derive(Debug, Default)]
@@ -78,6 +80,24 @@ impl CopyRows {
         match value {
             Some(value) => self.bytea(value),
             None => self.buffer.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+
+    /// A `text[]`, or NULL where there is none.
+    ///
+    /// Format: `array_recv` of PostgreSQL's `src/backend/utils/adt/arrayfuncs.c`: number of dimensions, whether there are NULLs,
+    /// the elements' type, the length and the first index, then the elements.
+    pub(crate) fn texts_or_null(&mut self, values: &[String]) {
+        if values.is_empty() {
+            return self.optional_bytea(None);
+        }
+        let number = |number: usize| i32::try_from(number).expect("a value is far smaller than 2 GiB");
+        let bytes: usize = values.iter().map(|value| 4 + value.len()).sum();
+        for field in [number(20 + bytes), 1, 0, TEXT, number(values.len()), 1] {
+            self.buffer.extend_from_slice(&field.to_be_bytes());
+        }
+        for value in values {
+            self.text(value);
         }
     }
 
@@ -226,6 +246,22 @@ mod tests {
         ]
         .concat();
         assert_eq!(rows.buffer, expected);
+    }
+
+    #[test]
+    fn lists_are_as_the_client_library_sends_them() {
+        use sqlx::{Encode, Postgres, encode::IsNull, postgres::PgArgumentBuffer};
+        for texts in [vec!["a".to_owned()], vec!["ä\n".to_owned(), String::new(), "c".to_owned()]] {
+            let mut sent = PgArgumentBuffer::default();
+            assert!(matches!(Encode::<Postgres>::encode_by_ref(&texts, &mut sent), Ok(IsNull::No)));
+            let mut rows = CopyRows::default();
+            rows.texts_or_null(&texts);
+            assert_eq!(rows.buffer[4..], sent[..], "{texts:?}");
+            assert_eq!(rows.buffer[..4], i32::try_from(sent.len()).expect("short").to_be_bytes());
+        }
+        let mut rows = CopyRows::default();
+        rows.texts_or_null(&[]);
+        assert_eq!(rows.buffer, [255_u8; 4]);
     }
 
     #[test]

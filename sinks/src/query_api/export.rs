@@ -80,7 +80,7 @@ impl Format {
         match self {
             Self::Ndjson => Ok(Vec::new()),
             Self::Csv => {
-                let record = (detail == Detail::Record).then_some("record");
+                let record = (detail != Detail::Columns).then_some("record");
                 csv_lines([COLUMNS.into_iter().chain(record)])
             }
         }
@@ -190,7 +190,9 @@ impl Drop for Export {
 /// The answer has no length beforehand and no limit. It is whole when it ends as HTTP ends an answer; where
 /// the connection breaks, ask again with `after`. Entries that are stored while the export runs are in it
 /// only if they are older than what was written last. An export is itself two events of the audit log, one
-/// when it begins and one when it ends; where the first cannot be stored, there is no export.
+/// when it begins and one when it ends; where the first cannot be stored, there is no export. With
+/// `include=record` each record states its place in the audit log and carries the log's newest checkpoint, so that
+/// `weir verify --export` can check the export.
 #[utoipa::path(
     get,
     path = "/api/v1/audit/export",
@@ -223,7 +225,7 @@ pub(super) async fn export(
         None => None,
     };
     let format = form.format.unwrap_or_default();
-    let detail = if extent.include == Some(Include::Record) { Detail::Record } else { Detail::Columns };
+    let detail = if extent.include == Some(Include::Record) { Detail::Attested } else { Detail::Columns };
     let by = Use { principal: caller, address, at: Utc::now() };
     let begun = trail::export_begun(&by, format.name(), uri.query().unwrap_or_default());
     api.trail.record(begun.clone()).await.map_err(|error| {
@@ -334,7 +336,7 @@ mod tests {
     #[test]
     fn the_record_is_the_last_column_where_it_is_asked_for() {
         assert_eq!(text(Format::Csv.head(Detail::Columns)), format!("{}\r\n", COLUMNS.join(",")));
-        assert!(text(Format::Csv.head(Detail::Record)).ends_with(",offset,record\r\n"));
+        assert!(text(Format::Csv.head(Detail::Attested)).ends_with(",offset,record\r\n"));
         let mut with_record = item("Read");
         with_record.record = Some(RawValue::from_string(r#"{"a":"b"}"#.into()).expect("JSON"));
         let lines = text(Format::Csv.lines(std::slice::from_ref(&with_record)));

@@ -58,7 +58,8 @@ pub struct SinkHour {
     pub owed: i64,
     /// Of these, the entries that the receiver has accepted, each counted once.
     pub delivered: i64,
-    /// Of these, the entries that the receiver refused: dead letters that nobody has decided about.
+    /// Of these, the entries that the receiver refused and that the sink has not delivered since, also where somebody has
+    /// discarded them.
     pub set_aside: i64,
     /// Of these, the entries that were neither delivered nor set aside.
     pub missing: i64,

@@ -22,14 +22,15 @@ impl Terms {
     }
 }
 
-/// The column of a field's terms.
-fn column(field: &str) -> Option<&'static str> {
+/// The condition that the entry `e` holds the term `t` of a field.
+fn held(field: &str) -> Option<&'static str> {
     match field {
-        "actor" => Some("actor"),
-        "actor_name" => Some("actor_name"),
-        "address" => Some("actor_ip"),
-        "resource" => Some("resource"),
-        "project" => Some("project"),
+        "actor" => Some("e.actor = t.term"),
+        "actor_name" => Some("e.actor_name = t.term"),
+        "address" => Some("e.actor_ip = t.term"),
+        "resource" => Some("e.resource = t.term"),
+        "other_resource" => Some("t.term = ANY (e.other_resources)"),
+        "project" => Some("e.project = t.term"),
         _ => None,
     }
 }
@@ -45,9 +46,9 @@ pub(super) async fn forget(
     Terms(gone): Terms,
 ) -> sqlx::Result<()> {
     for (field, terms) in gone {
-        let Some(column) = column(field) else { continue };
+        let Some(held) = held(field) else { continue };
         let terms: Vec<String> = terms.into_iter().collect();
-        match forget_unheld(connection, (tenant, field, column), &terms).await {
+        match forget_unheld(connection, (tenant, field, held), &terms).await {
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("57014") => {
                 forget_unseen(connection, (tenant, field), &terms).await?;
             }
@@ -59,14 +60,14 @@ pub(super) async fn forget(
 
 async fn forget_unheld(
     connection: &mut PgConnection,
-    (tenant, field, column): (&str, &str, &'static str),
+    (tenant, field, held): (&str, &str, &'static str),
     terms: &[String],
 ) -> sqlx::Result<()> {
     // A constant of this module's.
     let unheld = format!(
         "WITH gone AS (
            DELETE FROM audit_term AS t WHERE t.tenant_id = $1 AND t.field = $2 AND t.term = ANY($3)
-              AND NOT EXISTS (SELECT FROM audit_entry AS e WHERE e.tenant_id = $1 AND e.{column} = t.term)
+              AND NOT EXISTS (SELECT FROM audit_entry AS e WHERE e.tenant_id = $1 AND {held})
            RETURNING 1)
          UPDATE audit_term_field SET terms = greatest(terms - (SELECT count(*) FROM gone), 0)
           WHERE tenant_id = $1 AND field = $2"

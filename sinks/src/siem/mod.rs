@@ -6,11 +6,13 @@
 
 pub mod backfill;
 pub mod control;
+mod delivered;
 mod file;
 mod gauges;
 mod http;
 mod passed;
 mod progress;
+mod records;
 mod statements;
 mod syslog;
 mod transport;
@@ -32,16 +34,18 @@ use siem::{
 use tokio::time::Instant;
 
 use crate::{
-    batch::{Batch, RecordChanges, Settlement, TopicPartition},
-    delivery::{Claim, ClaimRequest, DeliveryError, Guarantee, Settled, Sink},
+    batch::{Batch, TopicPartition},
+    delivery::{Claim, ClaimRequest, DeliveryError, Guarantee, RefusedRecord, Settled, Sink},
     halt::HaltReason,
     ledger::Ledger,
     positions::Verdict as Standing,
     session::SinkConfig,
 };
 use control::State;
+use delivered::Delivered;
 use gauges::Gauges;
 use progress::{Part, Progress};
+use records::{changes_of, is_refused, log_place, place, settled};
 use statements::{Batched, Interval};
 use transport::{Composing, Secret, Transport};
 pub use transport::{OpenError, probe};
@@ -54,8 +58,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const PROBE: Duration = Duration::from_mins(1);
 /// Longest interval between two looks for statements that are due.
 const LOOK_FOR_STATEMENTS: Duration = Duration::from_secs(10);
-/// The rule by which a record is left out.
-const FILTERED: &str = "filtered";
+/// Refused messages of one call after which no more is sent before they are counted.
+const REFUSED_TOGETHER: usize = 50;
 
 /// Brings records to one receiver.
 pub struct SiemSink {
@@ -85,6 +89,8 @@ struct Outgoing {
     messages: Arc<Vec<Message>>,
     /// Places of the audit records in their logs.
     places: Vec<((TopicPartition, i64), Arc<LogPlace>)>,
+    /// Records that the receiver refused, or that are too large for it.
+    parked: HashSet<(TopicPartition, i64)>,
 }
 
 /// The receiver refuses everything until its settings or the sink's are changed.
@@ -148,11 +154,11 @@ impl SiemSink {
         let pending: Vec<usize> =
             (0..parts.len()).filter(|index| self.progress.is_pending(parts[*index])).collect();
         let mut queue: VecDeque<Group> = groups(messages, &pending, self.setup.limits).into();
-        let mut ahead = None;
+        let (mut ahead, mut refused) = (None, 0);
         while let Some(Composing { group, body }) =
             ahead.take().or_else(|| self.compose(&mut queue, messages))
         {
-            if began.elapsed() > LONGEST_CALL {
+            if began.elapsed() > LONGEST_CALL || refused >= REFUSED_TOGETHER {
                 return Err(DeliveryError::Pending { wait: Duration::ZERO });
             }
             ahead = self.compose(&mut queue, messages);
@@ -163,6 +169,7 @@ impl SiemSink {
             let is_settled = !outcome.settled.is_empty();
             for (index, fate) in outcome.settled {
                 self.gauges.settled(&fate);
+                refused += usize::from(fate != Fate::Delivered);
                 self.progress.settle(parts[index], fate);
             }
             if let Some((group, number)) = outcome.taken {
@@ -272,7 +279,8 @@ impl SiemSink {
         self.may_send().await?;
         let filtered = self.setup.filter.leaves_out();
         let parts: Vec<Part> = due.iter().map(Interval::part).collect();
-        let messages = due.iter().map(|interval| interval.message(self.name, filtered)).collect();
+        let version = self.setup.ocsf_version;
+        let messages = due.iter().map(|interval| version.of(interval.message(self.name, filtered))).collect();
         self.send(&parts, &Arc::new(messages)).await?;
         // One that the receiver refuses is settled too: nothing is lost but the statement.
         let ids: Vec<i64> = due.iter().map(Interval::id).collect();
@@ -296,16 +304,20 @@ impl SiemSink {
         }
     }
 
-    /// The messages of a batch; records that would never fit are parked at once.
+    /// The messages of a batch; records that would never fit are refused at once.
     fn messages(&mut self, batch: &Batch<OcsfEvent>) -> Outgoing {
         let mut outgoing = Outgoing::default();
         let mut messages = Vec::with_capacity(batch.records.len());
         for record in &batch.records {
             let at = place(batch, record);
+            if is_refused(&record.settlement) {
+                outgoing.parked.insert(at);
+                outgoing.places.extend(log_place(&record.raw).map(|place| (at, Arc::new(place))));
+            }
             for event in changes_of(record) {
                 let message = self.setup.ocsf_version.of(Message::of(event));
                 outgoing.places.extend(message.place.clone().map(|place| (at, place)));
-                match message.parted(self.setup.max_record_bytes) {
+                match self.setup.destination.parted(message, self.setup.max_record_bytes) {
                     Ok(parts) => {
                         outgoing.parts.extend((0..parts.len()).map(|part| Part { at, part }));
                         messages.extend(parts);
@@ -321,34 +333,16 @@ impl SiemSink {
         outgoing
     }
 
-    /// The batch as the ledger settles it.
-    fn settled(&self, batch: &Batch<OcsfEvent>) -> Batch<()> {
-        let records = batch.records.iter().map(|record| RecordChanges {
-            range: record.range,
-            offset: record.offset,
-            settlement: match &record.settlement {
-                Settlement::Apply(changes) if changes.is_empty() => Settlement::Ignore(FILTERED),
-                Settlement::Apply(_) => match self.progress.refusal(place(batch, record)) {
-                    Some(refusal) => Settlement::Park {
-                        reason: if refusal.too_large {
-                            ParkReason::SiemTooLarge
-                        } else {
-                            ParkReason::SiemRefused
-                        },
-                        detail: format!("{}: {}", self.name, refusal.why),
-                    },
-                    None => Settlement::Apply(Vec::new()),
-                },
-                Settlement::Ignore(rule) => Settlement::Ignore(rule),
-                Settlement::Park { reason, detail } => {
-                    Settlement::Park { reason: *reason, detail: detail.clone() }
-                }
-            },
-            raw: record.raw.clone(),
-            identity: record.identity.clone(),
-            kept: record.kept,
+    /// Fails where records of the batch are refused that the stage has not counted yet.
+    fn count_refused(&self, batch: &Batch<OcsfEvent>) -> Result<(), DeliveryError> {
+        let pending = batch.records.iter().enumerate().filter(|(_, record)| !changes_of(record).is_empty());
+        let refused = pending.filter_map(|(index, record)| {
+            let refusal = self.progress.refusal(place(batch, record))?;
+            let reason = if refusal.too_large { ParkReason::SiemTooLarge } else { ParkReason::SiemRefused };
+            Some(RefusedRecord { index, reason, detail: format!("{}: {}", self.name, refusal.why) })
         });
-        Batch { records: records.collect(), ranges: batch.ranges.clone(), rule_set: None }
+        let refused: Vec<RefusedRecord> = refused.collect();
+        if refused.is_empty() { Ok(()) } else { Err(DeliveryError::Refused(refused)) }
     }
 }
 
@@ -371,7 +365,8 @@ impl Sink for SiemSink {
     async fn deliver(&mut self, batch: &Batch<Self::Change>) -> Result<Settled, DeliveryError> {
         let oldest = batch.records.iter().filter(|record| !changes_of(record).is_empty());
         self.gauges.waits_since(oldest.map(|record| record.raw.timestamp_ms).min());
-        let Outgoing { parts, messages, places } = self.messages(batch);
+        let Outgoing { parts, messages, places, parked } = self.messages(batch);
+        self.count_refused(batch)?;
         if parts.iter().any(|part| !self.progress.is_settled(*part)) {
             // A frozen owner that wakes up sends nothing more.
             match self.ledger.judge(&batch.ranges).await? {
@@ -383,13 +378,14 @@ impl Sink for SiemSink {
                 Standing::Fenced => return Err(DeliveryError::Fenced),
             }
         }
-        let parked = places.iter().map(|(at, _)| *at).filter(|at| self.progress.refusal(*at).is_some());
+        self.count_refused(batch)?;
         let (of, passed) = ((self.name, &self.setup.filter), passed::runs(batch, self.name));
+        let delivered = Delivered::of(batch, self.name);
         let counted = match self.setup.statements {
-            Some(_) => Batched::of(of, &places, &parked.collect(), passed),
-            None => Batched::of(of, &[], &HashSet::new(), passed),
+            Some(_) => Batched::of(of, &places, &parked, passed, delivered),
+            None => Batched::of(of, &[], &HashSet::new(), passed, delivered),
         };
-        let settled = self.ledger.settle_with(&self.settled(batch), &counted).await?;
+        let settled = self.ledger.settle_with(&settled(batch), &counted).await?;
         self.gauges.parked(settled.ranges.iter().map(|counts| counts.parked).sum());
         for record in &batch.records {
             self.progress.done(place(batch, record));
@@ -416,15 +412,4 @@ impl Sink for SiemSink {
         self.state_completeness().await;
         self.ledger.lost(held).await
     }
-}
-
-fn changes_of(record: &RecordChanges<OcsfEvent>) -> &[OcsfEvent] {
-    match &record.settlement {
-        Settlement::Apply(changes) => changes,
-        Settlement::Ignore(_) | Settlement::Park { .. } => &[],
-    }
-}
-
-fn place(batch: &Batch<OcsfEvent>, record: &RecordChanges<OcsfEvent>) -> (TopicPartition, i64) {
-    (batch.ranges[record.range].partition, record.offset)
 }

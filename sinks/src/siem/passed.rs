@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemas::{SINK_HEADER, Topic};
 
 use crate::{
-    batch::{Batch, RawRecord},
+    batch::{Batch, RawRecord, RecordChanges},
     log_store::INDEX_HEADER,
     postgres::row_type::row_type,
 };
@@ -24,8 +24,17 @@ row_type!(owned Run, "siem_run");
 
 /// The entries of a batch, whatever became of them, but for those of other sinks' backfills.
 pub(super) fn runs<C>(batch: &Batch<C>, sink: &str) -> Vec<Run> {
+    runs_of(batch, sink, |_| true)
+}
+
+/// As [`runs`], of some of the records.
+pub(super) fn runs_of<C>(
+    batch: &Batch<C>,
+    sink: &str,
+    is_meant: impl Fn(&RecordChanges<C>) -> bool,
+) -> Vec<Run> {
     let mut indices: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for record in &batch.records {
+    for record in batch.records.iter().filter(|record| is_meant(record)) {
         let is_own = match batch.ranges[record.range].partition.topic {
             Topic::Audit => true,
             Topic::AuditBackfill => header(&record.raw, SINK_HEADER) == Some(sink),
@@ -39,7 +48,7 @@ pub(super) fn runs<C>(batch: &Batch<C>, sink: &str) -> Vec<Run> {
 }
 
 /// A record's log and its index in it, by which the relay has marked it.
-fn place(raw: &RawRecord) -> Option<(&str, i64)> {
+pub(super) fn place(raw: &RawRecord) -> Option<(&str, i64)> {
     let log = str::from_utf8(raw.key.as_ref()?).ok()?;
     let index = header(raw, INDEX_HEADER)?.parse().ok().filter(|index| (0..i64::MAX).contains(index))?;
     Some((log, index))
@@ -64,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        batch::{KeptBytes, OffsetRange, RecordChanges, Settlement, TopicPartition},
+        batch::{KeptBytes, OffsetRange, Settlement, TopicPartition},
         raw_headers::RawHeaders,
     };
 

@@ -112,6 +112,11 @@ impl Progress {
         while self.fates.remove(&Part { at, part }).is_some() {
             part += 1;
         }
+        // Of a record that is parked, nothing is waited for.
+        self.taken.retain(|_, taken| {
+            taken.parts.retain(|part| part.at != at);
+            !taken.parts.is_empty()
+        });
     }
 
     /// The partition is claimed again: its position decides which of its records are settled.
@@ -161,5 +166,7 @@ mod tests {
         assert!(progress.is_settled(part(1, 1)) && !progress.is_pending(part(1, 2)));
         progress.done(part(1, 1).at);
         assert!(progress.is_pending(part(1, 1)));
+        progress.done(part(1, 2).at);
+        assert!(progress.outstanding().is_empty(), "nothing is asked for that nobody waits for");
     }
 }

@@ -10,7 +10,7 @@ use schemas::{LogPlace, Timestamp, Topic};
 use siem::{Message, completeness::Statement, settings::Filter};
 use sqlx::{FromRow, PgConnection};
 
-use super::{passed::Run, progress::Part};
+use super::{delivered::Delivered, passed::Run, progress::Part};
 use crate::{
     batch::TopicPartition,
     delivery::DeliveryError,
@@ -45,6 +45,7 @@ pub(super) struct Batched<'a> {
     /// The same of backfills.
     backfilled: Vec<Covered>,
     passed: Vec<Run>,
+    delivered: Delivered,
 }
 
 impl<'a> Batched<'a> {
@@ -54,13 +55,14 @@ impl<'a> Batched<'a> {
         places: &[((TopicPartition, i64), Arc<LogPlace>)],
         parked: &HashSet<(TopicPartition, i64)>,
         passed: Vec<Run>,
+        delivered: Delivered,
     ) -> Self {
         let of_topic = |topic| {
             let places = places.iter().filter(move |((partition, _), _)| partition.topic == topic);
             covered(places.map(|(at, place)| (&**place, parked.contains(at))))
         };
         let (covered, backfilled) = (of_topic(Topic::Audit), of_topic(Topic::AuditBackfill));
-        Self { sink, filter, covered, backfilled, passed }
+        Self { sink, filter, covered, backfilled, passed, delivered }
     }
 }
 
@@ -85,12 +87,17 @@ fn covered<'p>(places: impl Iterator<Item = (&'p LogPlace, bool)>) -> Vec<Covere
 
 impl OwnRows for Batched<'_> {
     async fn write(&self, tx: &mut PgConnection) -> sqlx::Result<()> {
-        if self.covered.is_empty() && self.backfilled.is_empty() && self.passed.is_empty() {
+        let counts = [&self.covered, &self.backfilled];
+        let delivered = &self.delivered;
+        if counts.iter().all(|counts| counts.is_empty())
+            && self.passed.is_empty()
+            && delivered.firsts.is_empty()
+        {
             return Ok(());
         }
         sqlx::query(
             "SELECT siem_interval_extend($1, $2, false), siem_interval_extend($1, $7, true),
-                    siem_pass($1, $3, $4, $5, $6)",
+                    siem_pass($1, $3, $4, $5, $6), siem_replayed($1, $8, $9, $10, $11, $12)",
         )
         .bind(self.sink)
         .bind(&self.covered)
@@ -99,6 +106,11 @@ impl OwnRows for Batched<'_> {
         .bind(self.filter.min_severity)
         .bind(&self.passed)
         .bind(&self.backfilled)
+        .bind(&delivered.entries)
+        .bind(&delivered.topics)
+        .bind(&delivered.partitions)
+        .bind(&delivered.firsts)
+        .bind(&delivered.nexts)
         .execute(tx)
         .await
         .map(drop)
@@ -209,7 +221,8 @@ mod tests {
             (again(3), place("a", 0)),
         ];
         let filter = Filter::default();
-        let batched = Batched::of(("s", &filter), &places, &[at(0, 8)].into(), Vec::new());
+        let batched =
+            Batched::of(("s", &filter), &places, &[at(0, 8)].into(), Vec::new(), Delivered::default());
         let covered = |log: &str, first_index, last_index, delivered, parked| Covered {
             log: log.into(),
             first_index,

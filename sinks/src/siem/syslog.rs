@@ -17,7 +17,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::http::resolved;
 
+/// Time limit for resolving the name, for connecting to its addresses, and for TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shortest time limit for one address.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time limit within which the receiver's kernel must acknowledge a batch.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval between checks of the send queue.
@@ -85,28 +88,22 @@ impl SyslogConnection {
 
     async fn connect(&self) -> Result<Stream, Trouble> {
         let Syslog { host, port, .. } = &self.syslog;
-        let connecting = async {
-            let addresses = resolved(&self.reach, host, *port).await.map_err(|error| {
-                let why = error.to_string();
-                if error.downcast_ref::<io::Error>().is_some() {
-                    Trouble::Away(why)
-                } else {
-                    Trouble::Setup(why)
-                }
-            })?;
-            let plain =
-                first(&addresses).await.map_err(|error| Trouble::Away(format!("cannot connect: {error}")))?;
-            plain.set_nodelay(true).map_err(|error| Trouble::Away(error.to_string()))?;
-            let Some(tls) = &self.tls else { return Ok(Stream::Plain(plain)) };
-            let name = ServerName::try_from(host.clone())
-                .map_err(|_| Trouble::Setup(format!("{host:?} is no name that a certificate can have")))?;
-            let stream = tls.connect(name, plain).await.map_err(|error| refused(&error))?;
-            Ok(Stream::Tls(Box::new(stream)))
-        };
-        match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => Err(Trouble::Away("no connection within 5 s".into())),
-        }
+        let late = |what: &str| Trouble::Away(format!("{what} within {} s", CONNECT_TIMEOUT.as_secs()));
+        let resolving = timeout(CONNECT_TIMEOUT, resolved(&self.reach, host, *port)).await;
+        let addresses = resolving.map_err(|_| late("its name is not resolved"))?.map_err(|error| {
+            let why = error.to_string();
+            if error.downcast_ref::<io::Error>().is_some() { Trouble::Away(why) } else { Trouble::Setup(why) }
+        })?;
+        let plain = first(&addresses, limit_of_each(addresses.len()))
+            .await
+            .map_err(|error| Trouble::Away(format!("cannot connect: {error}")))?;
+        plain.set_nodelay(true).map_err(|error| Trouble::Away(error.to_string()))?;
+        let Some(tls) = &self.tls else { return Ok(Stream::Plain(plain)) };
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| Trouble::Setup(format!("{host:?} is no name that a certificate can have")))?;
+        let greeting = timeout(CONNECT_TIMEOUT, tls.connect(name, plain)).await;
+        let stream = greeting.map_err(|_| late("no TLS"))?.map_err(|error| refused(&error))?;
+        Ok(Stream::Tls(Box::new(stream)))
     }
 }
 
@@ -121,10 +118,19 @@ fn refused(error: &io::Error) -> Trouble {
     }
 }
 
-async fn first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+/// Time limit for each of so many addresses.
+fn limit_of_each(addresses: usize) -> Duration {
+    let addresses = u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
+    (CONNECT_TIMEOUT / addresses).max(ADDRESS_TIMEOUT)
+}
+
+/// A connection to the first address that takes one in time.
+async fn first(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
     let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     for address in addresses {
-        outcome = TcpStream::connect(address).await;
+        outcome = timeout(limit, TcpStream::connect(address)).await.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")))
+        });
         if outcome.is_ok() {
             break;
         }
@@ -236,6 +242,27 @@ mod tests {
         assert_eq!(queue_in(TABLE, 0xA1B2, 0x1F90), Some(42));
         assert_eq!(queue_in(TABLE, 0xA1B2, 1), None);
         assert_eq!(queue_in("", 1, 2), None);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let full = tokio::net::TcpSocket::new_v4().expect("a socket");
+        full.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let full = full.listen(1).expect("it listens");
+        let silent = full.local_addr().expect("bound");
+        // Nobody accepts: once its queue is full, the kernel answers no more.
+        let (limit, mut held) = (Duration::from_millis(300), Vec::new());
+        while let Ok(Ok(stream)) = timeout(limit, TcpStream::connect(silent)).await {
+            held.push(stream);
+        }
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = open.local_addr().expect("bound");
+        let stream = first(&[silent, address], limit).await.expect("the second answers");
+        assert_eq!(stream.peer_addr().expect("connected"), address);
+        let error = first(&[silent], limit).await.expect_err("nobody answers");
+        assert!(error.to_string().contains("does not answer"), "{error}");
+        let shares = [1, 2, 5, 40].map(|addresses| limit_of_each(addresses).as_millis());
+        assert_eq!(shares, [5_000, 2_500, 1_000, 1_000]);
     }
 
     #[tokio::test]

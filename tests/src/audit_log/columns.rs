@@ -6,7 +6,12 @@ use producers::{
     generate::{Generator, GeneratorConfig},
     sources::cloudtrail,
 };
-use schemas::{Envelope, TenantId, Timestamp, changes::AuditEntry};
+use schemas::{
+    Envelope, Event, EventId, Source, TenantId, Timestamp,
+    changes::AuditEntry,
+    events::{Activity, ActivityKind, Actor, Outcome, Resource},
+};
+use uuid::Uuid;
 
 use crate::support::corpus::{corpus, files};
 
@@ -28,6 +33,7 @@ fn of_entry(entry: &AuditEntry, envelope: &Envelope) -> Columns {
         action: entry.action.clone(),
         resource_type: entry.resource_type.clone(),
         resource: entry.resource.clone(),
+        other_resources: entry.other_resources.clone(),
         project: entry.project.clone(),
         outcome: entry.outcome.name().to_owned(),
         outcome_code: entry.outcome_code.clone(),
@@ -50,6 +56,52 @@ fn columns_of_generated_events_are_made_again() {
     let now: Timestamp = "2026-03-01T00:00:00Z".parse().expect("a time");
     let config = GeneratorConfig::ending_at(now, 20_000, TenantId::new("acme").expect("valid"));
     Generator::new(3, config).take(20_000).for_each(|event| check(&event));
+}
+
+/// Checks events of every kind with these resources; those behind the first are `others`.
+#[track_caller]
+fn check_resources(ids: &[&str], others: &[&str]) {
+    let named = |id: &&str| {
+        let (kind, id) = (Some("AWS::S3::Bucket".to_owned()), (*id).to_owned());
+        Resource { kind, id, ..Resource::default() }
+    };
+    for kind in ActivityKind::ALL {
+        let event = Activity {
+            kind: *kind,
+            action: "CopyObject".into(),
+            service: None,
+            actor: Actor { id: "ada".into(), ..Actor::default() },
+            resources: ids.iter().map(named).collect(),
+            outcome: Outcome::default(),
+            read_only: None,
+            request_id: None,
+        };
+        let envelope = Envelope {
+            id: EventId::new(Uuid::from_u128(1)).expect("not nil"),
+            tenant: TenantId::new("acme").expect("valid"),
+            source: Source::new("/test").expect("valid"),
+            subject: None,
+            occurred_at: Timestamp::UNIX_EPOCH,
+            skewed: false,
+            time_assumed: false,
+            original_id: None,
+            correlation_id: None,
+            causation_id: None,
+            trace: None,
+            event: Event::Activity(event),
+            native: None,
+        };
+        check(&envelope);
+        assert_eq!(Audit.process(&envelope)[0].other_resources, others, "{kind:?} {ids:?}");
+    }
+}
+
+#[test]
+fn every_resource_is_made_again_whatever_the_class_of_the_record() {
+    check_resources(&["object", "bucket", "", "key", "bucket", "object"], &["bucket", "key"]);
+    check_resources(&["", "bucket"], &["bucket"]);
+    check_resources(&["bucket", "bucket"], &[]);
+    check_resources(&[], &[]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! after somebody has tampered with it.
 
 mod columns;
+mod cosigned;
 mod records;
 mod tampering;
 pub(crate) mod topic;

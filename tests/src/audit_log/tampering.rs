@@ -1,7 +1,12 @@
 //! Verification after somebody tampered with the database, with a SIEM's copy, or with database and signing
 //! key.
 
+mod exported;
+mod kept;
+mod mirrored;
+mod other_resources;
 mod siem_copy;
+mod unlogged;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +14,7 @@ use audit_log::{
     Hash,
     checkpoint::{Checkpoint, SignedCheckpoint},
     keys::{PrivateKey, Purpose},
-    verify::{Fault, Kind, Trust},
+    verify::{Fault, Kind, Report, Trust, root_of},
 };
 use processors::{Processor as _, audit::Audit};
 use producers::generate::{Generator, GeneratorConfig};
@@ -18,7 +23,7 @@ use schemas::{TenantId, Timestamp, Topic, changes::AuditEntry};
 use sinks::{
     Batch, ClaimRequest, KeptBytes, LastRecord, OffsetRange, RawRecord, RecordChanges, Settlement, Sink,
     TopicPartition,
-    log_store::{self, SigningStore},
+    log_store::{self, Kept, SigningStore},
     postgres::{PostgresSink, SinkConfig},
     read_models::audit_entry::AuditEntries,
 };
@@ -26,7 +31,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::support;
 
-const LOG: &str = "weir.activity.v1/0";
+pub(super) const LOG: &str = "weir.activity.v1/0";
 const PARTITION: TopicPartition = TopicPartition { topic: Topic::Activity, partition: 0 };
 /// More than a tile of leaves, and some in the open one.
 const ENTRIES: u64 = 290;
@@ -34,13 +39,13 @@ const ENTRIES: u64 = 290;
 const FAULTS: usize = 1_000;
 
 /// A database with a signed log of generated entries.
-struct Logged {
-    url: String,
-    connection: PgConnection,
-    key: PrivateKey,
-    witness: PrivateKey,
+pub(super) struct Logged {
+    pub(super) url: String,
+    pub(super) connection: PgConnection,
+    pub(super) key: PrivateKey,
+    pub(super) witness: PrivateKey,
     leaves: Vec<Hash>,
-    checkpoint: Checkpoint,
+    pub(super) checkpoint: Checkpoint,
 }
 
 fn signed_at() -> Timestamp {
@@ -107,7 +112,7 @@ async fn deliver(url: &str, entries: Vec<AuditEntry>) {
 }
 
 impl Logged {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let url = support::database().await;
         deliver(&url, entries()).await;
         let key = PrivateKey::new("audit.example.com", &[1; 32]).expect("a name");
@@ -133,19 +138,33 @@ impl Logged {
         Self { url, connection, key, witness, leaves, checkpoint }
     }
 
-    fn trust(&self) -> Trust {
+    pub(super) fn trust(&self) -> Trust {
         Trust {
             keys: vec![self.key.public(Purpose::Log)],
             witnesses: vec![self.witness.public(Purpose::Witness)],
         }
     }
 
+    /// The note of a checkpoint of the first entries, as the witness cosigns it.
+    pub(super) fn cosigned(&self, size: u64) -> String {
+        let root = root_of(&self.leaves, size).expect("as many");
+        self.cosign(&Checkpoint { size, root, ..self.checkpoint.clone() })
+    }
+
+    fn cosign(&self, checkpoint: &Checkpoint) -> String {
+        let note = checkpoint.sign(std::slice::from_ref(&self.key)).expect("signed");
+        let signed = SignedCheckpoint::parse(&note).expect("a note");
+        let line = signed.cosign(&self.witness, 1_800_000_000).expect("cosigned");
+        signed.with_lines(&[line]).expect("a note")
+    }
+
     /// Fault that a verification finds after these statements, which are then rolled back.
-    async fn after(
-        &mut self,
-        statements: &[String],
-        kept: &BTreeMap<String, Vec<Hash>>,
-    ) -> Option<(u64, Kind)> {
+    async fn after(&mut self, statements: &[String], kept: &Kept) -> Option<(u64, Kind)> {
+        named(&self.report_after(statements, kept).await)
+    }
+
+    /// The report of a verification after these statements, which are then rolled back.
+    async fn report_after(&mut self, statements: &[String], kept: &Kept) -> Report {
         let trust = self.trust();
         let mut tx = self.connection.begin().await.expect("begun");
         for statement in statements {
@@ -154,8 +173,24 @@ impl Logged {
         let report = log_store::verify_on(&mut tx, &trust, kept).await.expect("readable");
         tx.rollback().await.expect("undone");
         assert_eq!(report.ok, report.first_fault.is_none());
-        report.first_fault.map(|Fault { index, kind, .. }| (index, kind))
+        report
     }
+}
+
+fn named(report: &Report) -> Option<(u64, Kind)> {
+    report.first_fault.as_ref().map(|Fault { index, kind, .. }| (*index, *kind))
+}
+
+/// Statement that stores a checkpoint.
+fn stored_checkpoint(note: &str) -> String {
+    let checkpoint = SignedCheckpoint::parse(note).expect("a note").checkpoint;
+    format!(
+        "INSERT INTO audit_checkpoint (log, size, root, note, signed_at)
+         VALUES ('{LOG}', {}, decode('{}', 'hex'), '{note}', '{}')",
+        checkpoint.size,
+        checkpoint.root,
+        signed_at()
+    )
 }
 
 /// A random edit of a row of the database, and what is to be found.
@@ -170,6 +205,7 @@ fn database_fault(dice: &mut StdRng, leaves: &[Hash]) -> (Vec<String>, (u64, Kin
         "actor_ip = CASE WHEN actor_ip IS NULL THEN '192.0.2.1' END",
         "action = 'DescribeInstances' || action",
         "resource = CASE WHEN resource IS NULL THEN 'r' END",
+        "other_resources = CASE WHEN other_resources IS NULL THEN ARRAY['r'] END",
         "resource_type = CASE WHEN resource_type IS NULL THEN 'r' END",
         "project = coalesce(project, '') || 'x'",
         "outcome = CASE outcome WHEN 'success' THEN 'failure' ELSE 'success' END",
@@ -230,12 +266,12 @@ fn inserted_row(at: usize, leaf: &str) -> [String; 2] {
 #[tokio::test]
 async fn random_faults_of_the_database_are_named() {
     let mut logged = Logged::new().await;
-    assert_eq!(logged.after(&[], &BTreeMap::new()).await, None, "untouched");
+    assert_eq!(logged.after(&[], &Kept::default()).await, None, "untouched");
     let (mut dice, seed) = dice(14);
     let mut kinds = BTreeMap::new();
     for n in 0..FAULTS {
         let (statements, expected) = database_fault(&mut dice, &logged.leaves);
-        let found = logged.after(&statements, &BTreeMap::new()).await;
+        let found = logged.after(&statements, &Kept::default()).await;
         assert_eq!(found, Some(expected), "seed {seed}, fault {n}: {statements:?}");
         *kinds.entry(expected.1).or_default() += 1;
     }
@@ -245,7 +281,7 @@ async fn random_faults_of_the_database_are_named() {
 #[tokio::test]
 async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
     let mut logged = Logged::new().await;
-    let none = BTreeMap::new();
+    let none = Kept::default();
     let mut check = async |statement: &str, expected| {
         assert_eq!(logged.after(&[statement.to_owned()], &none).await, Some(expected), "{statement}");
     };
@@ -281,7 +317,10 @@ async fn faults_of_tiles_frontier_and_checkpoints_are_named() {
 #[tokio::test]
 async fn a_log_signed_anew_is_found_through_the_witness() {
     let mut logged = Logged::new().await;
-    let kept = BTreeMap::from([(LOG.to_owned(), logged.leaves.clone())]);
+    let leaves = BTreeMap::from([(LOG.to_owned(), logged.leaves.clone())]);
+    let kept = Kept { leaves, notes: Vec::new() };
+    // Only an old checkpoint bears the cosignature still.
+    let set_back = ["DELETE FROM audit_checkpoint".to_owned(), stored_checkpoint(&logged.cosigned(20))];
     let (mut dice, seed) = dice(41);
     let mut kinds = BTreeMap::new();
     for n in 0..FAULTS {
@@ -322,8 +361,9 @@ async fn a_log_signed_anew_is_found_through_the_witness() {
                 (format!("DELETE FROM audit_entry WHERE log_index > {at}"), (at + 1, Kind::Cut))
             }
         };
-        let statements: Vec<String> =
-            [rewritten_log(&leaves, &logged), row.split(';').map(ToOwned::to_owned).collect()].concat();
+        let set_back: &[String] = if n % 2 == 0 { &[] } else { &set_back };
+        let rows: Vec<String> = row.split(';').map(ToOwned::to_owned).collect();
+        let statements = [set_back.to_vec(), rewritten_log(&leaves, &logged), rows].concat();
         let (at, kind) = expected;
         let found = logged.after(&statements, &kept).await;
         // The forged checkpoint bears no cosignature, and the one before stands for other leaves.
@@ -335,12 +375,22 @@ async fn a_log_signed_anew_is_found_through_the_witness() {
 
 /// Statements that bring tiles, frontier and checkpoint in line with other leaves; the signing key is the attacker's.
 fn rewritten_log(leaves: &[Hash], logged: &Logged) -> Vec<String> {
+    let size = leaves.len() as u64;
+    let root = root_of(leaves, size).expect("as many");
+    let checkpoint = Checkpoint { size, root, ..logged.checkpoint.clone() };
+    let note = checkpoint.sign(std::slice::from_ref(&logged.key)).expect("signed");
+    let mut statements = rewritten_tiles(leaves);
+    statements.push(format!(
+        "INSERT INTO audit_checkpoint (log, size, root, note) VALUES ('{LOG}', {size} + 1000, decode('{root}', 'hex'), '{note}')",
+    ));
+    statements
+}
+
+/// Statements that bring tiles and frontier in line with other leaves, which takes no key.
+fn rewritten_tiles(leaves: &[Hash]) -> Vec<String> {
     let mut log = audit_log::tree::OpenLog::default();
     let tiles: Vec<_> = leaves.iter().flat_map(|leaf| log.push(*leaf)).collect();
     let hex = |hashes: &[Hash]| hashes.iter().map(ToString::to_string).collect::<String>();
-    let checkpoint =
-        Checkpoint { size: log.size(), root: log.frontier().root(), ..logged.checkpoint.clone() };
-    let note = checkpoint.sign(std::slice::from_ref(&logged.key)).expect("signed");
     let mut statements = vec![
         "DELETE FROM audit_tile".to_owned(),
         "DELETE FROM audit_tile_part".to_owned(),
@@ -349,11 +399,6 @@ fn rewritten_log(leaves: &[Hash], logged: &Logged) -> Vec<String> {
             log.size(),
             hex(log.frontier().roots()),
             log.last_leaf().expect("some"),
-        ),
-        format!(
-            "INSERT INTO audit_checkpoint (log, size, root, note) VALUES ('{LOG}', {} + 1000, decode('{}', 'hex'), '{note}')",
-            log.size(),
-            checkpoint.root,
         ),
     ];
     statements.extend(tiles.iter().map(|tile| {
@@ -375,9 +420,9 @@ fn rewritten_log(leaves: &[Hash], logged: &Logged) -> Vec<String> {
 #[tokio::test]
 async fn a_verification_of_the_whole_database_sees_one_snapshot() {
     let logged = Logged::new().await;
-    let report = log_store::verify(&logged.url, &logged.trust(), &BTreeMap::new()).await.expect("readable");
+    let kept = Kept::default();
+    let report = log_store::verify(&logged.url, &logged.trust(), &kept).await.expect("readable");
     assert_eq!((report.logs, report.entries, report.ok), (1, ENTRIES, true));
-    let untrusted =
-        log_store::verify(&logged.url, &Trust::default(), &BTreeMap::new()).await.expect("readable");
+    let untrusted = log_store::verify(&logged.url, &Trust::default(), &kept).await.expect("readable");
     assert_eq!(untrusted.first_fault.map(|fault| fault.kind), Some(Kind::Checkpoint));
 }

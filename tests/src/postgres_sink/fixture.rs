@@ -43,6 +43,7 @@ pub(super) fn entry(n: u64) -> AuditEntry {
         action: "s3:GetObject".into(),
         resource_type: Some("bucket".into()),
         resource: Some(format!("bucket-{n}")),
+        other_resources: (0..n % 3).map(|nth| format!("key-{nth}-of-{n}")).collect(),
         project: None,
         outcome: OutcomeStatus::Success,
         outcome_code: None,

@@ -13,7 +13,7 @@ mod terms;
 use fixture::{Place, apply, batch_of, claim, counts, entry, last, partition, record, sink};
 use schemas::{ParkReason, changes::AuditEntry};
 use sinks::{Batch, DeliveryError, HaltReason, OffsetRange, Settlement, Sink, compress, positions};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, PgConnection, Row, postgres::PgConnectOptions};
 
 #[tokio::test]
 async fn a_stage_stores_under_which_rules_it_decided() {
@@ -78,6 +78,8 @@ async fn rows_hold_what_the_entries_held() {
             for (column, expected) in texts {
                 assert_eq!(text(column), expected, "{column}");
             }
+            let others = Some(entry.other_resources.clone()).filter(|others| !others.is_empty());
+            assert_eq!(row.get::<Option<Vec<String>>, _>("other_resources"), others);
             assert_eq!(row.get::<Vec<u8>, _>("content_sha256"), entry.content_sha256);
             let (dictionary, frame): (i16, Vec<u8>) = (row.get("record_dictionary"), row.get("record"));
             assert_eq!(compress::decompress(dictionary, &frame).expect("readable"), entry.record.to_bytes());
@@ -310,6 +312,33 @@ async fn a_halt_is_told_to_the_next_owner_until_it_is_lifted() {
     assert_eq!(again.halted, Some(HaltReason::log_diverged(4)));
     place.sink.set_halted(again.partition, again.owner_epoch, None).await.expect("lifted");
     assert_eq!(place.claim().await.halted, None);
+}
+
+/// A URL is all that somebody has to say: nobody creates its database beforehand.
+#[tokio::test]
+async fn a_database_that_only_its_url_names_is_created() {
+    const PASSWORD: &str = "a password of tests";
+    let maintenance = crate::support::postgres().await;
+    let url = crate::support::empty_database().await;
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let name = options.get_database().expect("a name").to_owned();
+    sinks::postgres::drop_database(&maintenance, &name).await.expect("dropped");
+
+    let mut owner = PgConnection::connect(&maintenance).await.expect("the server takes connections");
+    let role = format!("{name}_guest");
+    let made = format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'");
+    sqlx::raw_sql(AssertSqlSafe(made)).execute(&mut owner).await.expect("created");
+    let guest = options.username(&role).password(PASSWORD).to_url_lossy().to_string();
+    let refused = sinks::postgres::ensure_database(&guest, &guest).await.expect_err("no right").to_string();
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut owner).await.expect("dropped");
+    for told in [name.as_str(), &role, "CREATE DATABASE"] {
+        assert!(refused.contains(told), "{told}: {refused}");
+    }
+
+    for _ in 0..2 {
+        sinks::postgres::ensure_database(&url, &url).await.expect("created, then found");
+    }
+    sinks::postgres::migrate(&url).await.expect("migrated");
 }
 
 /// Rolling out to several databases of one cluster at once, twice.

@@ -46,6 +46,20 @@ impl Api {
         .expect("parked");
     }
 
+    /// Notes that a sink has delivered an entry, as a replay does.
+    async fn deliver(&mut self, sink: &str, index: i64) {
+        sqlx::query(
+            "SELECT siem_replayed($1, ARRAY[($2::text, $3::bigint, $3::bigint + 1)::siem_run], ARRAY['weir.audit.v1'],
+                 ARRAY[0], ARRAY[$3::bigint], ARRAY[$3::bigint + 1])",
+        )
+        .bind(sink)
+        .bind(LOG)
+        .bind(index)
+        .execute(&mut self.owner)
+        .await
+        .expect("noted");
+    }
+
     async fn sinks(&self, tenant: &str) -> Vec<(String, [i64; 5])> {
         let answer: CompletenessAnswer = self.get(tenant, "/api/v1/pipeline/completeness").await;
         let missing: i64 = answer.hours.iter().flat_map(|hour| &hour.sinks).map(|sink| sink.missing).sum();
@@ -125,6 +139,32 @@ async fn a_sink_owes_what_it_has_begun_with_and_what_its_filter_took() {
     assert_eq!(of_gaps(api.sinks("acme").await), counted("gaps", [5, 3, 0, 2, 0]), "those of 1 and 4");
     api.pass("gaps", &[], 0..6).await;
     assert_eq!(of_gaps(api.sinks("acme").await), counted("gaps", [5, 5, 0, 0, 0]));
+}
+
+#[tokio::test]
+async fn a_refused_entry_is_set_aside_until_its_sink_delivers_it_whatever_is_decided_about_it() {
+    let (mut api, _) = with_a_log().await;
+    api.pass("copy", &[], 0..6).await;
+    for index in [1, 3, 4] {
+        api.park("copy", index).await;
+    }
+    let counts = |set_aside: i64| [counted("copy", [5, 5 - set_aside, set_aside, 0, 0])];
+    assert_eq!(api.sinks("acme").await, counts(3));
+    let discarded =
+        "UPDATE parked_record SET status = 'discarded', settled_at = now() WHERE record_offset < 4";
+    api.owner.execute(discarded).await.expect("discarded");
+    assert_eq!(api.sinks("acme").await, counts(3), "the receiver has none of them");
+    api.owner.execute("DELETE FROM parked_record WHERE record_offset = 1").await.expect("retired");
+    assert_eq!(api.sinks("acme").await, counts(3), "a row that is retired is remembered");
+    for (index, left) in [(4, 2), (3, 1), (1, 0)] {
+        api.deliver("copy", index).await;
+        assert_eq!(api.sinks("acme").await, counts(left), "{index} is delivered");
+    }
+    let replayed: i64 = sqlx::query_scalar("SELECT count(*) FROM parked_record WHERE status = 'replayed'")
+        .fetch_one(&mut api.owner)
+        .await
+        .expect("a count");
+    assert_eq!(replayed, 2, "nobody is to look at them any more");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use sinks::{
     Batch, ClaimRequest, KeptBytes, OffsetRange, RawRecord, RecordChanges, Settlement, Sink, TopicPartition,
     postgres::{PostgresSink, SinkConfig},
-    query_api::{AuditAnswer, AuditPage},
+    query_api::{AuditAnswer, AuditPage, HistogramAnswer, TermsAnswer},
     read_models::audit_entry::AuditEntries,
 };
 use uuid::Uuid;
@@ -139,11 +139,9 @@ async fn a_page_of_large_records_ends_early_and_loses_nothing() {
     assert_eq!(actions, all);
 }
 
-/// The two halves of the read model agree: what the sink wrote is answered, field by field.
-#[tokio::test]
-async fn what_a_stage_wrote_is_what_readers_get() {
-    let api = Api::start().await;
-    let written = AuditEntry {
+/// An entry as the audit stage hands it over.
+fn handed_over() -> AuditEntry {
+    AuditEntry {
         event_id: EventId::new(Uuid::from_u128(7)).expect("not nil"),
         tenant: TenantId::new("acme").expect("valid"),
         occurred_at: at(1),
@@ -158,6 +156,7 @@ async fn what_a_stage_wrote_is_what_readers_get() {
         action: "ConsoleLogin".into(),
         resource_type: Some("console".into()),
         resource: Some("arn:console".into()),
+        other_resources: Vec::new(),
         project: Some("apollo".into()),
         outcome: OutcomeStatus::Failure,
         outcome_code: Some("NoMfa".into()),
@@ -165,8 +164,14 @@ async fn what_a_stage_wrote_is_what_readers_get() {
         correlation_id: Some("c-1".into()),
         content_sha256: [7; 32],
         record: OcsfRecord::new(br#"{"class_uid":3002}"#.to_vec(), None),
-    };
-    deliver(&api.database, written).await;
+    }
+}
+
+/// The two halves of the read model agree: what the sink wrote is answered, field by field.
+#[tokio::test]
+async fn what_a_stage_wrote_is_what_readers_get() {
+    let api = Api::start().await;
+    deliver(&api.database, handed_over()).await;
 
     let answer: AuditAnswer = api.get("acme", &format!("/api/v1/audit/{}", Uuid::from_u128(7))).await;
     assert_eq!(answer.position["weir.activity.v1"], [(3, 43)].into());
@@ -184,6 +189,46 @@ async fn what_a_stage_wrote_is_what_readers_get() {
     let filter =
         "outcome=failure&actor=Ada&kind=SignInFailed&correlation=c-1&project=apollo&resource=arn:console";
     assert_eq!(api.actions(filter).await, ["ConsoleLogin"]);
+}
+
+/// Whoever asks about a resource finds the events that name it in any place, by every route.
+#[tokio::test]
+async fn every_resource_of_an_event_finds_it() {
+    let mut api = Api::start().await;
+    let mut first = entry(2, "First");
+    first.resource = Some("arn:bucket");
+    api.insert(&first).await;
+    let others = ["arn:bucket", "arn:key", "c", "d", "e", "arn:last"].map(str::to_owned).to_vec();
+    deliver(&api.database, AuditEntry { other_resources: others, ..handed_over() }).await;
+    for (query, found) in [
+        ("resource=arn:bucket", vec!["First", "ConsoleLogin"]),
+        ("resource=arn:console", vec!["ConsoleLogin"]),
+        ("resource=arn:key", vec!["ConsoleLogin"]),
+        ("resource=arn:last", vec!["ConsoleLogin"]),
+        ("resource=arn:buck", vec![]),
+        ("resource=arn:bucket&outcome=failure", vec!["ConsoleLogin"]),
+        ("text=ARN:LAS", vec!["ConsoleLogin"]),
+        ("text=bucket", vec!["First", "ConsoleLogin"]),
+    ] {
+        assert_eq!(api.actions(query).await, found, "{query}");
+    }
+    let counted: HistogramAnswer = api.get("acme", "/api/v1/audit/histogram?resource=arn:bucket").await;
+    assert_eq!(counted.points.iter().map(|point| point.entries).sum::<i64>(), 2);
+    let (_, lines) = api.ask("acme", "/api/v1/audit/export?resource=arn:bucket").await;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    let terms: TermsAnswer = api.get("acme", "/api/v1/audit/terms?field=resource&text=arn").await;
+    let seen: Vec<(&str, i64)> = terms.items.iter().map(|item| (item.term.as_str(), item.seen)).collect();
+    assert_eq!(seen, [("arn:bucket", 2), ("arn:console", 1), ("arn:key", 1), ("arn:last", 1)]);
+    sqlx::query(
+        "INSERT INTO saved_search (tenant_id, name, filter, saved_at, saved_event, saved_by)
+         VALUES ('acme', 'bucket', '{\"resource\": \"arn:bucket\"}', now(), gen_random_uuid(), 'ada')",
+    )
+    .execute(&mut api.owner)
+    .await
+    .expect("saved");
+    assert_eq!(api.actions("saved=bucket").await, ["First", "ConsoleLogin"]);
+    let page: AuditPage = api.get("other", "/api/v1/audit?resource=arn:bucket").await;
+    assert!(page.items.is_empty(), "another tenant has none");
 }
 
 /// Lets the audit stage apply one entry, at offset 42 of partition 3.

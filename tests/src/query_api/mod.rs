@@ -7,6 +7,7 @@ mod entries;
 mod export;
 mod faults;
 pub(crate) mod fixture;
+mod histogram;
 mod positions;
 mod rare_terms;
 mod risk;

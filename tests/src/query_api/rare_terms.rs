@@ -68,7 +68,7 @@ async fn a_rare_term_is_found_wherever_it_is() {
     .fetch_one(&mut owner)
     .await
     .expect("a resource");
-    let of_resource = format!("resource = '{resource}'");
+    let of_resource = format!("(resource = '{resource}' OR '{resource}' = ANY (other_resources))");
     let of_address = format!("actor_ip = '{address}'");
     let pool = reader_pool(&database, 1).expect("a pool");
     let text = |text: &str| Some(text.to_owned());
@@ -102,6 +102,48 @@ async fn a_rare_term_is_found_wherever_it_is() {
         assert_eq!(found(&pool, &filter, 1_000).await, expected, "{filter:?}");
         assert!(condition == "false" || !expected.is_empty(), "{filter:?} is about something");
     }
+}
+
+/// One with two other resources, and one with more than the filters know by their place.
+#[tokio::test]
+async fn a_rare_resource_is_found_behind_the_first() {
+    let database = support::database().await;
+    made_up_log::fill(&database, ROWS, "2026-03-17".parse().expect("a day"), |_| {}).await.expect("filled");
+    let mut owner = PgConnection::connect(&database).await.expect("a database");
+    let pool = reader_pool(&database, 1).expect("a pool");
+    for resource in ["arn:aws:s3:::aside", "arn:aws:s3:::last"] {
+        let expected = rows(&mut owner, &format!("'{resource}' = ANY (other_resources)")).await;
+        assert_eq!(expected.len(), 1, "{resource}");
+        let named = AuditFilter { resource: Some(resource.to_owned()), ..AuditFilter::default() };
+        let part = AuditFilter { text: Some(resource.to_uppercase()), ..AuditFilter::default() };
+        for filter in [named, part] {
+            assert_eq!(found(&pool, &filter, 50).await, expected, "{filter:?}");
+        }
+        assert!(asks_filters(&mut owner, &["other_resource"], resource).await, "{resource}");
+        assert!(asks_filters(&mut owner, &["resource", "other_resource"], resource).await, "{resource}");
+    }
+}
+
+/// Whether a lookup of a term asks the filters of other resources, or every row is read.
+async fn asks_filters(owner: &mut PgConnection, fields: &[&str], term: &str) -> bool {
+    const SCANS: &str =
+        "SELECT coalesce(sum(pg_stat_get_xact_numscans(inhrelid)), 0)::bigint FROM pg_inherits
+          WHERE inhparent = 'audit_entry_bloom_others'::regclass";
+    let mut tx = owner.begin().await.expect("begun");
+    let set = sqlx::query("SELECT set_config('app.tenant_id', $1, true)").bind(TENANT);
+    set.execute(&mut *tx).await.expect("set");
+    let before: i64 = sqlx::query_scalar(SCANS).fetch_one(&mut *tx).await.expect("counted");
+    let look_up = "SELECT count(*) FROM audit_entry_with_any($1, $2, '2000-01-01', '2100-01-01')";
+    let held: i64 = sqlx::query_scalar(look_up)
+        .bind(fields)
+        .bind(vec![term; fields.len()])
+        .fetch_one(&mut *tx)
+        .await
+        .expect("looked up");
+    assert_eq!(held, 1, "{fields:?}");
+    let after: i64 = sqlx::query_scalar(SCANS).fetch_one(&mut *tx).await.expect("counted");
+    tx.rollback().await.expect("undone");
+    after > before
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use schemas::{
 use sinks::{
     Batch, ClaimRequest, KeptBytes, OffsetRange, RawRecord, ReadModel, RecordChanges, Settlement, Sink,
     TopicPartition,
-    log_store::{self, SigningStore},
+    log_store::{self, Kept, SigningStore},
     postgres::{PostgresSink, SinkConfig},
     read_models::{audit_entry::AuditEntries, retention::RetentionDecisions},
     retention::{self, RetentionConfig, RetentionPolicy},
@@ -161,7 +161,7 @@ impl Place {
     }
 
     pub(super) async fn verify(&self) -> Report {
-        log_store::verify(&self.url, &self.trust(), &BTreeMap::new()).await.expect("readable")
+        log_store::verify(&self.url, &self.trust(), &Kept::default()).await.expect("readable")
     }
 
     /// A decision as an event, by way of the processor; each a second later than the one before.

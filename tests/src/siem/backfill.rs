@@ -88,9 +88,8 @@ async fn a_late_sink_gets_what_its_topic_lost() {
     assert_eq!(ids.len(), late.len(), "each entry once");
     assert!(late.len() >= EVENTS + LATER, "{} of them", late.len());
     assert!(delivered(&bench, "other").len() < EVENTS, "no other sink gets them");
-    let file = bench.path("late.ndjson");
-    let verified = bench.asked(&["verify", "--siem", file.to_str().expect("text")]).await;
-    assert!(verified.0, "{}", verified.1);
+    let (ok, report) = bench.verified(&bench.path("late.ndjson")).await;
+    assert!(ok, "{report}");
 
     let (done, said) = bench.asked(&ask).await;
     assert!(!done && said.contains("has passed every entry"), "{said}");

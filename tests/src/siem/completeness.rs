@@ -34,10 +34,28 @@ impl<'a> Copy<'a> {
         let kept: Vec<String> =
             self.lines.iter().filter(|line| keep(line)).map(ToString::to_string).collect();
         std::fs::write(&self.path, kept.join("\n")).expect("written");
+        self.bench.verified(&self.path).await
+    }
+
+    /// The same of a sink with a filter: whether it succeeded, and what it printed.
+    async fn filtered(&self, keep: impl Fn(&Value) -> bool) -> (bool, String) {
+        let kept: Vec<String> =
+            self.lines.iter().filter(|line| keep(line)).map(ToString::to_string).collect();
+        std::fs::write(&self.path, kept.join("\n")).expect("written");
         let file = self.path.to_str().expect("text");
-        let (ok, said) = self.bench.asked(&["verify", "--siem", file, "--output", "json"]).await;
-        let report = said.lines().find_map(|line| serde_json::from_str(line).ok());
-        (ok, report.unwrap_or_else(|| panic!("{said}")))
+        self.bench.asked(&["verify", "--siem", file, "--filtered", "--output", "json"]).await
+    }
+
+    /// The reason for which these lines cannot be verified as all of their logs.
+    async fn refused(&self, lines: &[&Value]) -> String {
+        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        std::fs::write(&self.path, lines.join("\n")).expect("written");
+        let (ok, said) = self
+            .bench
+            .asked(&["verify", "--siem", self.path.to_str().expect("text"), "--output", "json"])
+            .await;
+        assert!(!ok && serde_json::from_str::<Value>(&said).is_err(), "{said}");
+        said
     }
 
     /// The report of `weir verify --hour` on these lines; none where it cannot verify.
@@ -104,6 +122,22 @@ async fn of_the_hour(copy: &Copy<'_>) {
     assert!(report.is_null(), "nothing was stated then: {report}");
 }
 
+/// A statement that nobody signs does not hide that a record is gone: its reader is asked whether the sink has a filter.
+async fn forged_filter(copy: &Copy<'_>) {
+    let lost = copy.lines.iter().find_map(place).expect("a record");
+    let forged = json!({
+        "class_uid": 0,
+        "time": 1,
+        "unmapped": { "completeness": {
+            "sink": "copy", "log": lost.0, "from": 0, "to": lost.1 + 1, "filtered": true, "count": 0, "parked": 0,
+        } },
+    });
+    let rest = copy.lines.iter().filter(|line| place(line).is_some_and(|place| place != lost));
+    let lines: Vec<&Value> = rest.chain([&forged]).collect();
+    let said = copy.refused(&lines).await;
+    assert!(said.contains("--filtered") && said.contains(&lost.0), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_is_held_against_what_was_delivered() {
     let bench = Bench::new(|folder| {
@@ -122,6 +156,7 @@ async fn a_copy_is_held_against_what_was_delivered() {
     bench.site.await_count(STATED, all).await;
     bench.site.await_count(SETTLED, all).await;
     bench.site.await_count(STATED_OF_SOME, 0).await;
+    bench.signed().await;
     drop(processes);
 
     let copy = Copy::read(&bench, "copy.ndjson");
@@ -154,12 +189,14 @@ async fn a_copy_is_held_against_what_was_delivered() {
     }
 
     of_the_hour(&copy).await;
+    forged_filter(&copy).await;
     let some = Copy::read(&bench, "some.ndjson");
     assert!(some.indices().values().map(Vec::len).sum::<usize>() > 0, "there are such records");
-    let (ok, report) = some.verified(|_| true).await;
+    let (ok, report) = some.filtered(|_| true).await;
     assert!(ok, "a copy that leaves others out: {report}");
     let (log, index) = some.lines.iter().find_map(place).expect("a record");
-    let (ok, report) = some.verified(|record| place(record) != Some((log.clone(), index))).await;
+    let (ok, said) = some.filtered(|record| place(record) != Some((log.clone(), index))).await;
+    let report: Value = said.lines().find_map(|line| serde_json::from_str(line).ok()).expect("a report");
     let gap = &report["incomplete"][0];
     assert!(!ok && gap["log"] == log.as_str() && gap["sink"] == "some", "{report}");
     assert!((gap["from"].as_u64()..gap["to"].as_u64()).contains(&Some(index)), "{report}");

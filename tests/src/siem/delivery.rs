@@ -3,20 +3,28 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use super::receiver::{Answer, Receiver, Request};
 use crate::support::site::Site;
 
 const EVENTS: i64 = 3_000;
 const KILLS: usize = 6;
+
+/// Logs without a checkpoint.
+const UNSIGNED: &str = "SELECT count(*) FROM audit_log AS l
+                         WHERE NOT EXISTS (SELECT FROM audit_checkpoint AS c WHERE c.log = l.log)";
 
 const COPY: &str = "SELECT coalesce(sum(applied), 0)::bigint FROM stage_position WHERE stage = 'sink.copy'";
 const SPLUNK: &str =
@@ -32,6 +40,11 @@ const RESUME_IN_THE_LOG: &str =
     "SELECT count(*) FROM audit_entry WHERE tenant_id = 'demo' AND action = 'ResumeSink'";
 const SETTLED: &str =
     "SELECT coalesce(sum(applied + parked), 0)::bigint FROM stage_position WHERE stage = 'sink.splunk'";
+const HALTED_BY_THE_LIMIT: &str =
+    "SELECT count(*) FROM stage_position WHERE stage = 'sink.splunk' AND halted LIKE 'parking_limit%'";
+const MOST_PARKED_BEFORE: &str =
+    "SELECT max(parked) FROM stage_position WHERE stage = 'sink.splunk' AND halted LIKE 'parking_limit%'";
+const ALL_PARKED: &str = "SELECT count(*) FROM parked_record WHERE stage = 'sink.splunk'";
 const PARKED: &str = "SELECT count(*) FROM parked_record WHERE stage = 'sink.splunk' AND reason = 'siem_refused' AND \
                           detail LIKE '%Invalid data format%'";
 
@@ -98,6 +111,34 @@ impl Bench {
         let text =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)
+    }
+
+    /// Waits until each log has a checkpoint.
+    pub(super) async fn signed(&self) {
+        self.site.await_count(UNSIGNED, 0).await;
+    }
+
+    /// The report of `weir verify` on a SIEM's copy, under the newest checkpoint of each log. A record carries one only if it left
+    /// some seconds after the log had begun.
+    pub(super) async fn verified(&self, file: &Path) -> (bool, Value) {
+        self.signed().await;
+        let url = &self.site.endpoints.database_url;
+        let mut connection = PgConnection::connect(url).await.expect("connected");
+        let newest = "SELECT DISTINCT ON (log) note FROM audit_checkpoint ORDER BY log, size DESC";
+        let notes: Vec<String> = sqlx::query_scalar(newest).fetch_all(&mut connection).await.expect("notes");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut args = ["verify", "--output", "json", "--siem", file.to_str().expect("text")]
+            .map(ToOwned::to_owned)
+            .to_vec();
+        for (number, note) in notes.iter().enumerate() {
+            let path = folder.path().join(number.to_string());
+            std::fs::write(&path, note).expect("written");
+            args.extend(["--checkpoint".to_owned(), path.display().to_string()]);
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (ok, said) = self.asked(&args).await;
+        let report = said.lines().find_map(|line| serde_json::from_str(line).ok());
+        (ok, report.unwrap_or_else(|| panic!("{said}")))
     }
 
     /// The row of a sink in `weir sink list`.
@@ -224,10 +265,8 @@ async fn a_dead_sink_holds_up_no_other_and_kills_lose_nothing() {
     assert_eq!(copy["oldest_undelivered_s"], 0.0);
 
     let file = bench.path("copy.ndjson");
-    let file = file.to_str().expect("text");
-    let verified = bench.asked(&["verify", "--siem", file, "--output", "json"]).await;
-    assert!(verified.0, "{}", verified.1);
-    let report: Value = serde_json::from_str(verified.1.lines().next().expect("a line")).expect("JSON");
+    let (ok, report) = bench.verified(&file).await;
+    assert!(ok, "{report}");
     assert_eq!((&report["ok"], &report["entries"]), (&json!(true), &json!(EVENTS)), "{report}");
 
     comes_to_life(&bench, reserved, sinks).await;
@@ -266,9 +305,8 @@ async fn comes_to_life(bench: &Bench, at: std::net::SocketAddr, sinks: Process) 
         documents.iter().map(|(id, document)| json!({ "_id": id, "_source": document }).to_string()).collect()
     };
     std::fs::write(bench.path("elastic.ndjson"), lines.join("\n")).expect("written");
-    let file = bench.path("elastic.ndjson");
-    let verified = bench.asked(&["verify", "--siem", file.to_str().expect("text")]).await;
-    assert!(verified.0, "{}", verified.1);
+    let (ok, report) = bench.verified(&bench.path("elastic.ndjson")).await;
+    assert!(ok, "{report}");
     again(bench, sinks).await;
 }
 
@@ -292,9 +330,8 @@ async fn again(bench: &Bench, _running: Process) {
     // The decision is an event itself, one for each partition.
     bench.site.await_count(AGAIN, EVENTS).await;
     assert!(lines() >= before + usize::try_from(EVENTS).expect("positive"));
-    let file = bench.path("copy.ndjson");
-    let verified = bench.asked(&["verify", "--siem", file.to_str().expect("text")]).await;
-    assert!(verified.0, "{}", verified.1);
+    let (ok, report) = bench.verified(&bench.path("copy.ndjson")).await;
+    assert!(ok, "{report}");
     let (done, said) = bench.asked(&["sink", "resume", "copy"]).await;
     assert!(!done && said.contains("was not paused"), "{said}");
 }
@@ -357,4 +394,58 @@ async fn a_refused_record_is_parked_alone_and_a_new_token_ends_a_pause() {
     let ids: HashSet<String> = taken.records.iter().map(id).collect();
     assert_eq!((ids.len(), taken.records.len()), (399, 399), "each other record, once");
     assert!(!ids.contains(bad.lock().expect("held briefly").as_deref().expect("one was refused")));
+}
+
+/// One wrong setting at a receiver makes it refuse everything, whoever sent it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_refuses_every_tenants_records_halts_its_sink_at_the_limit() {
+    const ROUNDS: u64 = 10;
+    const EACH: usize = 100;
+    const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+    let (splunk, refuses) = (Receiver::start().await, Arc::new(AtomicBool::new(true)));
+    let taken = Arc::new(Mutex::new(HashSet::<String>::new()));
+    splunk.plays({
+        let (refuses, taken) = (Arc::clone(&refuses), Arc::clone(&taken));
+        move |request| {
+            if refuses.load(Ordering::Relaxed) {
+                return Answer::json(400, r#"{"text":"Invalid data format","code":6}"#);
+            }
+            taken.lock().expect("held briefly").extend(events(request).iter().map(id));
+            Answer::json(200, r#"{"text":"Success","code":0}"#)
+        }
+    });
+    let bench = Bench::new(|_| {
+        json!([{ "name": "splunk", "kind": "splunk_hec", "endpoint": splunk.url, "secret": "t",
+                 "acknowledgement": "off", "linger_s": 0.2 }])
+    })
+    .await;
+    let _audit = bench.run(&["audit"]);
+    for round in 0..ROUNDS {
+        for (seed, tenant) in (3 * round..).zip(TENANTS) {
+            bench.site.publish(seed, tenant, EACH).await;
+        }
+    }
+    let _sinks = bench.run(&["sinks"]);
+    bench.site.await_that(HALTED_BY_THE_LIMIT, "nothing halts", |count| count > 0).await;
+    // A hundred beside those of the tenant that has most, which has a share like the others.
+    let most = bench.site.count(MOST_PARKED_BEFORE).await;
+    assert!(most <= 250, "{most} records of one partition were parked");
+
+    refuses.store(false, Ordering::Relaxed);
+    let all = i64::try_from(ROUNDS).expect("small") * i64::try_from(EACH * TENANTS.len()).expect("small");
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(3);
+    while bench.site.count(SETTLED).await < all {
+        assert!(tokio::time::Instant::now() < deadline, "{} of {all}", bench.site.count(SETTLED).await);
+        for partition in 0..8 {
+            // One that is not halted is refused.
+            let partition = partition.to_string();
+            let place = ["sink.splunk", "--topic", "weir.audit.v1", "--partition", partition.as_str()];
+            bench.asked(&[&["stage", "resume"], &place[..]].concat()).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let parked = bench.site.count(ALL_PARKED).await;
+    let delivered = i64::try_from(taken.lock().expect("held briefly").len()).expect("small");
+    assert_eq!(delivered + parked, all, "what was not parked has arrived");
+    assert!(parked < all / 2, "{parked} of {all} were parked");
 }

@@ -8,7 +8,7 @@ use siem::{
     syslog::{Format, Syslog},
 };
 
-use crate::support::corpus::corpus;
+use crate::support::corpus::{corpus, files};
 
 fn cases(file: &str) -> Option<Vec<Value>> {
     let set = corpus("cef_leef")?;
@@ -165,6 +165,40 @@ fn message(text: &str) -> Message {
             previous: None,
         })),
         json: json.to_string().into_bytes().into(),
+    }
+}
+
+#[test]
+fn lines_of_every_class_say_what_the_event_is_about_and_where_it_came_from() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../processors/src/audit/tests/snapshots");
+    let snapshots = files(folder.as_ref(), "snap");
+    assert!(snapshots.len() > 100, "{}", snapshots.len());
+    for file in snapshots {
+        let text = fs::read_to_string(&file).expect("a snapshot");
+        let (_, shown) = text.split_once("\n---\n").expect("a head and a body");
+        let shown: Value = serde_json::from_str(shown).expect("JSON");
+        let (record, columns) = (&shown["record"], &shown["columns"]);
+        let record = Message { json: record.to_string().into_bytes().into(), ..message("") };
+        let (_, pairs) = read_cef(&cef::line(&record)).expect("a line of CEF");
+        let of = |key: &str| pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        let leef = leef::line(&record);
+        let of_leef = |key: &str| {
+            leef.split('\t').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == key)
+        };
+        let about = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // An environment is told as the project that it belongs to.
+        if let Some(resource) = columns["resource"].as_str()
+            && !about.starts_with("environment_")
+        {
+            assert_eq!(of("cs2"), Some(resource), "{about}");
+            assert_eq!(of_leef("resource"), Some(("resource", resource)), "{about}");
+        }
+        assert!(columns["resource"].is_null() || of("cs2").is_some(), "{about}");
+        let ip = columns["actor_ip"].as_str().filter(|ip| ip.parse::<std::net::IpAddr>().is_ok());
+        assert_eq!(of("src").or_else(|| of("c6a2")), ip, "{about}");
+        assert_eq!(of_leef("src").map(|(_, value)| value), ip, "{about}");
+        assert!(of("cs6").is_some_and(|code| code.starts_with("io.weir.")), "{about}");
+        assert!(of("externalId").is_some_and(|id| id.len() <= 40), "{about}");
     }
 }
 

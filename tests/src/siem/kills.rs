@@ -56,15 +56,15 @@ async fn killed_relays_and_sinks_leave_no_gap_and_no_receiver_without_an_entry()
     let twice = i64::try_from(2 * events).expect("small");
     bench.site.await_count(DELIVERED, twice).await;
     bench.site.await_count(NOT_DELIVERED, 0).await;
+    bench.signed().await;
     drop(processes);
 
     let held = held.lock().expect("held briefly").clone();
     let held: HashMap<_, u64> = held.into_iter().map(|(log, indices)| (log, indices.len() as u64)).collect();
     let filled = sizes.into_iter().filter(|(_, size)| *size > 0);
     assert_eq!(held, filled.collect(), "of each log as many entries as it has");
-    let file = bench.path("copy.ndjson");
-    let verified = bench.asked(&["verify", "--siem", file.to_str().expect("text"), "--output", "json"]).await;
-    assert!(verified.0 && verified.1.contains(&format!("\"entries\":{events}")), "{}", verified.1);
+    let (ok, report) = bench.verified(&bench.path("copy.ndjson")).await;
+    assert!(ok && report["entries"] == events, "{report}");
 }
 
 /// Starts processes of the audit stage, which relays too, and of the sinks, and kills one of them after the

@@ -240,9 +240,8 @@ async fn in_parts(bench: &Bench) {
     let file = bench.path("small.ndjson");
     let text = std::fs::read_to_string(&file).expect("text");
     assert!(text.lines().all(|line| line.len() <= 8_192) && text.contains("raw_data_part\""));
-    let verified = bench.asked(&["verify", "--siem", file.to_str().expect("text"), "--output", "json"]).await;
-    assert!(verified.0, "{}", verified.1);
-    let report: Value = serde_json::from_str(verified.1.lines().next().expect("a line")).expect("JSON");
+    let (ok, report) = bench.verified(&file).await;
+    assert!(ok, "{report}");
     assert!(report["ok"] == true && report["entries"].as_i64() >= Some(entries), "{report}");
 }
 

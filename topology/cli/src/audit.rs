@@ -1,15 +1,12 @@
 //! `weir audit`: proofs of entries, exports, tiles for others to keep, keys.
 
 mod export;
+mod tiles;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use audit_log::{
-    keys::{PrivateKey, Purpose},
-    tile::Tile,
-    tree::TILE_WIDTH,
-};
+use audit_log::keys::{PrivateKey, Purpose};
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
@@ -39,9 +36,10 @@ enum What {
     },
     /// Write all entries that match to a file, one a line, however many there are.
     Export(Box<export::ExportArgs>),
-    /// Write checkpoints and tiles of all logs to a folder, for others to keep.
+    /// Write checkpoints and tiles of all logs to a folder, for others to keep. Exits with 1 if a log is not the continuation
+    /// of what the folder holds, and leaves what it holds of that log.
     Tiles {
-        /// Where; what it holds already is left as it is.
+        /// Where; what it holds already is left as it is, but for checkpoints, which newer ones replace.
         dir: PathBuf,
     },
     /// Print the public keys of the log; with --new, make a signing key and print it.
@@ -63,7 +61,7 @@ pub(super) async fn audit(args: AuditArgs) -> anyhow::Result<Outcome> {
     match args.what {
         What::Proof { event, trust } => proof(event, &trust).await,
         What::Export(args) => export::export(*args).await,
-        What::Tiles { dir } => tiles(dir).await,
+        What::Tiles { dir } => tiles::tiles(&dir).await,
         What::Key { new: Some(name), .. } => new_key(&name),
         What::Key { new: None, witness, of } => public_key(witness, of),
     }
@@ -97,38 +95,6 @@ async fn proof(event: Uuid, trust: &Trust) -> anyhow::Result<Outcome> {
         );
     }
     output::line(&body);
-    Ok(Outcome::Done)
-}
-
-async fn tiles(dir: PathBuf) -> anyhow::Result<Outcome> {
-    let place = Place::find().await?;
-    let logs = sinks::log_store::Mirror::read(&place.endpoints.database_url).await?;
-    let mut written = 0_u64;
-    for mut log in logs {
-        let folder = dir.join(log.name());
-        for level in 0..8_u8 {
-            let hashes = log.size().checked_shr(8 * u32::from(level)).unwrap_or(0);
-            for index in 0..hashes.div_ceil(TILE_WIDTH as u64) {
-                let Some(tile) = Tile::of(level, index, log.size()) else { continue };
-                let path = folder.join("tile").join(tile.to_string());
-                if path.exists() {
-                    continue;
-                }
-                let bytes = log.tile(tile).await?;
-                let bytes = bytes.with_context(|| format!("the log {} lacks its tile {tile}", log.name()))?;
-                if let Some(parent) = path.parent() {
-                    fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-                }
-                fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
-                written += 1;
-            }
-        }
-        if let Some(checkpoint) = log.checkpoint() {
-            fs::create_dir_all(&folder)?;
-            fs::write(folder.join("checkpoint"), checkpoint)?;
-        }
-    }
-    note(&format!("{written} tiles are new in {}; `weir verify --tiles {0}` checks them", dir.display()));
     Ok(Outcome::Done)
 }
 

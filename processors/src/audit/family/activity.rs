@@ -2,6 +2,7 @@
 
 use schemas::{
     Envelope,
+    changes::audit::other_resources,
     envelope::native_format,
     events::{Activity as Event, ActivityKind, OutcomeStatus, Resource},
 };
@@ -41,6 +42,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Event) -
         action: &event.action,
         resource_type: first.and_then(|resource| resource.kind.as_deref()),
         resource: first.and_then(|resource| party::filled(&resource.id)),
+        other_resources: other_resources(event.resources.iter().map(|resource| resource.id.as_str())),
         project: first.and_then(|resource| resource.project.as_deref()),
         outcome,
         outcome_code: event.outcome.code.as_deref(),
@@ -54,7 +56,9 @@ fn classify(event: &Event) -> (Class, Activity<'_>) {
         ActivityKind::SignedIn | ActivityKind::SignInFailed => {
             (Class::Authentication, sign_in(&event.action))
         }
-        ActivityKind::ApiCalled if is_challenge(&event.action) => (Class::Authentication, other),
+        ActivityKind::ApiCalled if is_challenge(&event.action) || is_interrupted_sign_in(event) => {
+            (Class::Authentication, other)
+        }
         ActivityKind::PermissionChanged => {
             (Class::EntityManagement, verb.map_or(other, Verb::entity_activity))
         }
@@ -92,6 +96,12 @@ fn sign_in(action: &str) -> Activity<'_> {
 /// `CredentialVerification`.
 fn is_challenge(action: &str) -> bool {
     action.ends_with("Challenge") || action == "CredentialVerification"
+}
+
+/// Whether Entra interrupted the sign-in to ask for something: it has an error code and did not fail.
+fn is_interrupted_sign_in(event: &Event) -> bool {
+    let outcome = &event.outcome;
+    event.action == "Sign-in activity" && outcome.status == OutcomeStatus::Unknown && outcome.code.is_some()
 }
 
 const fn implied_outcome(kind: ActivityKind) -> OutcomeStatus {

@@ -35,6 +35,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Delivery
         action: event.kind.name(),
         resource_type: Some(resource_type),
         resource: Some(resource),
+        other_resources: Vec::new(),
         project: Some(&event.project),
         outcome,
         outcome_code: event.outcome.code.as_deref(),

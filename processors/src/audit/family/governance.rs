@@ -42,6 +42,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Governan
         action: event.kind.name(),
         resource_type: Some(&event.subject_kind),
         resource: Some(&event.subject_id),
+        other_resources: Vec::new(),
         project: event.attributes.get("project").map(String::as_str),
         // The event says that a decision was made, and it was, whatever was decided.
         outcome: OutcomeStatus::Success,

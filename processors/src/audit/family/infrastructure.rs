@@ -42,6 +42,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Infrastr
         action: kind,
         resource_type: resource.kind.as_deref(),
         resource: party::filled(&resource.id),
+        other_resources: Vec::new(),
         project: resource.project.as_deref(),
         outcome,
         outcome_code: event.outcome.code.as_deref(),

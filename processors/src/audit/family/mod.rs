@@ -24,6 +24,7 @@ pub(super) fn undescribed(envelope: &Envelope) -> Described<'_> {
         action: kind,
         resource_type: None,
         resource: None,
+        other_resources: Vec::new(),
         project: None,
         outcome: OutcomeStatus::Unknown,
         outcome_code: None,

@@ -45,6 +45,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Monitori
         action: event.kind.name(),
         resource_type: subject.kind.as_deref(),
         resource: party::filled(&subject.id),
+        other_resources: Vec::new(),
         project: subject.project.as_deref(),
         outcome: OutcomeStatus::Unknown,
         outcome_code: None,

@@ -100,6 +100,7 @@ pub(in crate::audit) fn describe<'a>(envelope: &'a Envelope, event: &'a Usage) -
         action: kind,
         resource_type: None,
         resource: event.resource_id.as_deref(),
+        other_resources: Vec::new(),
         project: None,
         outcome: OutcomeStatus::Unknown,
         outcome_code: None,

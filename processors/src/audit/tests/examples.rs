@@ -4,10 +4,13 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use schemas::{
-    Envelope, Topic,
+    Envelope, Event, Topic,
     changes::AuditEntry,
     codec::{self, Decoded, Framing, Incoming, NoRegistry},
-    events::{ActivityKind, DeliveryKind, GovernanceKind, InfrastructureKind, MonitoringKind, UsageKind},
+    events::{
+        ActivityKind, DeliveryKind, GovernanceKind, InfrastructureKind, MonitoringKind, Outcome,
+        OutcomeStatus, UsageKind,
+    },
 };
 use serde_json::{Value, json};
 
@@ -103,4 +106,16 @@ fn every_example_survives_its_way_through_avro() {
             encoded.headers.iter().map(|(name, value)| (*name, Some(value.as_slice()))).collect();
         assert_eq!(decode(envelope.event.topic(), &encoded.value, &headers), envelope, "{name}");
     }
+}
+
+#[test]
+fn a_sign_in_that_entra_interrupts_is_a_step_of_a_sign_in() {
+    let is_call = |envelope: &Envelope| envelope.event.ce_type() == ActivityKind::ApiCalled.ce_type();
+    let mut envelope = stored().into_values().find(is_call).expect("an example");
+    let Event::Activity(activity) = &mut envelope.event else { panic!("an activity") };
+    activity.action = "Sign-in activity".to_owned();
+    activity.outcome =
+        Outcome { status: OutcomeStatus::Unknown, code: Some("50140".to_owned()), message: None };
+    let (entry, _) = check(&envelope);
+    assert_eq!((entry.class_uid, entry.activity_id, entry.outcome), (3002, 99, OutcomeStatus::Unknown));
 }

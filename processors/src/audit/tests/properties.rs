@@ -1,6 +1,6 @@
 //! Properties of every event's record.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use proptest::prelude::*;
 
@@ -17,6 +17,18 @@ proptest! {
     #[test]
     fn any_event_is_audited_whole(envelope in any::envelope()) {
         check(&envelope);
+    }
+
+    /// Whoever asks for one of an event's resources finds its entry.
+    #[test]
+    fn every_resource_of_an_event_is_a_column(envelope in any::envelope()) {
+        let Event::Activity(event) = &envelope.event else { return Ok(()) };
+        let (entry, _) = check(&envelope);
+        let columns: Vec<&String> = entry.resource.iter().chain(&entry.other_resources).collect();
+        let asked: BTreeSet<&String> =
+            event.resources.iter().map(|resource| &resource.id).filter(|id| !id.is_empty()).collect();
+        prop_assert_eq!(columns.len(), asked.len(), "each once");
+        prop_assert_eq!(columns.into_iter().collect::<BTreeSet<_>>(), asked);
     }
 
     /// Events with an impossible time are labelled, and are otherwise unchanged.

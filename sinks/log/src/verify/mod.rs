@@ -6,14 +6,18 @@
 
 mod copies;
 mod entries;
+mod past;
 mod proof_file;
+mod worth;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-pub use copies::{Copies, CopyEntry, Repeats};
+pub use copies::{Checked, Copies, CopyEntry, Evidence, Repeats};
 pub use entries::{Entries, Observed};
+pub use past::Past;
 pub use proof_file::ProofFile;
 use serde::Serialize;
+pub use worth::Worth;
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
@@ -88,6 +92,26 @@ pub struct Report {
     /// Entries removed by retention, by log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<RetiredEntries>,
+    /// Number of rows from before there was a log, for which nothing vouches.
+    pub unlogged: u64,
+    /// Entries that lost their personal part, by log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<SomeEntries>,
+    /// Entries of several resources whose rows name the first alone, as an earlier version wrote them, by log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub first_resource_only: Vec<SomeEntries>,
+    /// Entries behind the newest checkpoint that bears the signatures, by log: nothing vouches for them yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncovered: Vec<SomeEntries>,
+    /// Entries among which are some that a checkpoint says otherwise, by log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<SomeEntries>,
+    /// Entries that were checked one by one, by log: whether others are missing between them is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub single: Vec<SomeEntries>,
+    /// Entries that no checkpoint could be compared with, by log: leaves before or between them are not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanchored: Vec<SomeEntries>,
     /// Intervals of which a copy does not hold every record, by log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<Incomplete>,
@@ -143,6 +167,17 @@ pub struct RetiredEntries {
     pub from: u64,
 }
 
+/// Some entries of one log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SomeEntries {
+    /// `<topic>/<partition>`.
+    pub log: String,
+    /// Number of entries.
+    pub entries: u64,
+    /// Index of the first of them.
+    pub first: u64,
+}
+
 impl Report {
     /// The report of several logs.
     pub fn of(logs: impl IntoIterator<Item = (u64, Option<Fault>)>) -> Self {
@@ -175,6 +210,20 @@ impl Trust {
         signed.check(log, &self.keys)?;
         self.witnesses.iter().try_for_each(|witness| signed.cosigned(witness).map(drop))?;
         Ok(signed.checkpoint)
+    }
+
+    /// The checkpoints of notes that others have kept, by log. Whoever gives a note vouches for it, so the log's own signature
+    /// is enough: a witness keeps notes as the log sends them.
+    pub fn kept(&self, notes: &[String]) -> Result<BTreeMap<String, Vec<Checkpoint>>, CheckpointError> {
+        let mut kept: BTreeMap<String, Vec<Checkpoint>> = BTreeMap::new();
+        for note in notes {
+            let signed = SignedCheckpoint::parse(note)?;
+            let foreign = || CheckpointError::Foreign(signed.checkpoint.origin.clone());
+            let log = signed.checkpoint.log_of(&self.keys).ok_or_else(foreign)?.to_owned();
+            signed.check(&log, &self.keys)?;
+            kept.entry(log).or_default().push(signed.checkpoint);
+        }
+        Ok(kept)
     }
 }
 

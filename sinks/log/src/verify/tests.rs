@@ -85,7 +85,11 @@ fn tampered(size: u64, tampering: Tampering) -> Vec<(u64, Hash)> {
 }
 
 fn checkpoint(size: u64) -> Checkpoint {
-    let root = root_of(&leaves(size), size).expect("as many");
+    checkpoint_of(&leaves(size), size)
+}
+
+fn checkpoint_of(leaves: &[Hash], size: u64) -> Checkpoint {
+    let root = root_of(leaves, size).expect("as many");
     Checkpoint { origin: format!("weir/{LOG}"), size, root, extensions: Vec::new() }
 }
 
@@ -104,47 +108,206 @@ fn copies(entries: &[(u64, Hash)], restate: bool) -> Copies {
     copies
 }
 
+/// A check of copies from the log's beginning on, under checkpoints that are trusted.
+fn check(copies: Copies, trusted: &[Checkpoint], repeats: Repeats) -> Checked {
+    copies.check(LOG, &Evidence { trusted, ..Evidence::default() }, repeats, 0)
+}
+
+/// Copies of these leaves from an index on, consistent in themselves.
+fn consistent(leaves: &[Hash], from: u64) -> Copies {
+    let mut copies = Copies::default();
+    let mut previous = None;
+    for (index, own) in (0_u64..).zip(leaves) {
+        if index >= from {
+            copies.add(CopyEntry { index, leaf: Some(*own), stated: *own, previous });
+        }
+        previous = Some(*own);
+    }
+    copies
+}
+
+/// The leaves of a log whose entry at an index was forged, and everything behind it made consistent again.
+fn forged(count: u64, at: u64) -> Vec<Hash> {
+    (0..count).map(|n| if n == at { Hash([1; 32]) } else { leaf(n) }).collect()
+}
+
+fn entries_of_log(entries: u64, first: u64) -> SomeEntries {
+    SomeEntries { log: LOG.to_owned(), entries, first }
+}
+
 #[test]
 fn an_untouched_log_has_no_fault() {
-    for size in [0, 1, 2, 63, 64, 65, 300] {
+    for size in [1, 2, 63, 64, 65, 300] {
         let known = leaves(size);
-        let mut check = Entries::new(LOG, &known);
+        let mut entries = Entries::new(LOG, &known);
         for (index, leaf) in (0..size).zip(&known).collect::<Vec<_>>().into_iter().rev() {
-            check.observe(index, Observed { leaf: Some(*leaf), agrees: true });
+            entries.observe(index, Observed { leaf: Some(*leaf), agrees: true });
         }
-        assert_eq!((check.count(), check.finish()), (size, None));
+        assert_eq!((entries.count(), entries.finish()), (size, None));
         let entries: Vec<(u64, Hash)> = (0..size).map(|n| (n, leaf(n))).collect();
-        let checked = copies(&entries, false).check(LOG, &[checkpoint(size)], (Repeats::Allowed, 0));
-        assert_eq!(checked, (size, None));
+        let checked = check(copies(&entries, false), &[checkpoint(size)], Repeats::Allowed);
+        assert_eq!(checked, Checked { entries: size, ..Checked::default() });
     }
 }
 
 #[test]
 fn repeated_deliveries_are_no_fault_in_a_copy_and_one_in_an_export() {
     let entries: Vec<(u64, Hash)> = (0..9).chain(3..5).map(|n| (n, leaf(n))).collect();
-    let check = |repeats| named(copies(&entries, false).check(LOG, &[checkpoint(9)], (repeats, 0)).1);
-    assert_eq!(check(Repeats::Allowed), None);
-    assert_eq!(check(Repeats::Refused), Some((3, Kind::Doubled)));
+    let trusted = [checkpoint(9)];
+    let evidence = Evidence { trusted: &trusted, ..Evidence::default() };
+    for (repeats, expected) in [(Repeats::Allowed, None), (Repeats::Refused, Some((3, Kind::Doubled)))] {
+        assert_eq!(named(check(copies(&entries, false), &trusted, repeats).fault), expected);
+        assert_eq!(named(copies(&entries, false).check_each(LOG, &evidence, repeats).fault), expected);
+    }
+}
+
+#[test]
+fn copies_that_no_trusted_checkpoint_covers_do_not_pass() {
+    let whole = || consistent(&forged(9, 4), 0);
+    let of = |evidence: &Evidence<'_>| whole().check(LOG, evidence, Repeats::Allowed, 0);
+    let (right, forged) = ([checkpoint(9)], [checkpoint_of(&forged(9, 4), 9)]);
+    assert_eq!(named(of(&Evidence::default()).fault), Some((0, Kind::Checkpoint)));
+    // The log's own key is in the attacker's hands, and a witness is demanded.
+    let signed = Evidence { signed: &forged, ..Evidence::default() };
+    assert_eq!(named(of(&signed).fault), Some((0, Kind::Checkpoint)));
+    let contradicted = Evidence { signed: &right, ..Evidence::default() };
+    assert_eq!(named(of(&contradicted).fault), Some((0, Kind::Rewritten)));
+    // What the chain itself shows is said first.
+    let entries: Vec<(u64, Hash)> = (0..9).filter(|n| *n != 4).map(|n| (n, leaf(n))).collect();
+    assert_eq!(named(check(copies(&entries, false), &[], Repeats::Allowed).fault), Some((4, Kind::Missing)));
+}
+
+#[test]
+fn a_later_checkpoint_hides_no_cosigned_one() {
+    let forged = forged(100, 30);
+    let later = [checkpoint_of(&forged, 100), checkpoint_of(&forged, 70)];
+    for trusted in [vec![checkpoint(50)], vec![checkpoint(20), checkpoint(50)]] {
+        let evidence = Evidence { trusted: &trusted, signed: &later, kept: &[] };
+        let checked = consistent(&forged, 0).check(LOG, &evidence, Repeats::Allowed, 0);
+        let first = if trusted.len() == 2 { 20 } else { 0 };
+        assert_eq!(named(checked.fault), Some((first, Kind::Rewritten)));
+        assert_eq!(checked.rewritten, Some(entries_of_log(50 - first, first)));
+        // Without witnesses all of them are trusted.
+        let all = [trusted, later.to_vec()].concat();
+        let checked = check(consistent(&forged, 0), &all, Repeats::Allowed);
+        assert_eq!(named(checked.fault), Some((first, Kind::Rewritten)));
+    }
+    // Whoever keeps the leaves names the entry.
+    let (trusted, kept) = ([checkpoint(50)], leaves(60));
+    let evidence = Evidence { trusted: &trusted, signed: &later, kept: &kept };
+    let checked = consistent(&forged, 0).check(LOG, &evidence, Repeats::Allowed, 0);
+    assert_eq!(named(checked.fault), Some((30, Kind::Edited)));
+}
+
+#[test]
+fn what_no_trusted_checkpoint_covers_is_told() {
+    let (trusted, signed) = ([checkpoint(40)], [checkpoint(90)]);
+    let evidence = Evidence { trusted: &trusted, signed: &signed, kept: &[] };
+    let checked = consistent(&leaves(100), 0).check(LOG, &evidence, Repeats::Allowed, 0);
+    assert_eq!(
+        checked,
+        Checked { entries: 100, uncovered: Some(entries_of_log(60, 40)), ..Checked::default() }
+    );
+    // An entry behind the trusted checkpoint is named with the help of the other.
+    let mut edited = Copies::default();
+    for (index, own) in (0..).zip(forged(100, 60)) {
+        let previous = u64::checked_sub(index, 1).map(leaf);
+        edited.add(CopyEntry { index, leaf: Some(own), stated: own, previous });
+    }
+    let checked = edited.check(LOG, &evidence, Repeats::Allowed, 0);
+    assert_eq!(named(checked.fault), Some((60, Kind::Edited)));
 }
 
 #[test]
 fn copies_that_begin_late_are_checked_from_there() {
-    let entries: Vec<(u64, Hash)> = (5..9).map(|n| (n, leaf(n))).collect();
-    let from = |from| named(copies(&entries, false).check(LOG, &[checkpoint(9)], (Repeats::Allowed, from)).1);
-    assert_eq!(from(5), None);
-    assert_eq!(from(0), Some((0, Kind::Missing)));
+    let late = |from: u64, evidence: &Evidence<'_>| {
+        consistent(&leaves(9), 3).check(LOG, evidence, Repeats::Allowed, from)
+    };
+    let trusted = [checkpoint(8)];
+    let alone = Evidence { trusted: &trusted, ..Evidence::default() };
+    assert_eq!(named(late(0, &alone).fault), Some((0, Kind::Missing)));
+    // Nothing is said of the entries before, and none of these is counted.
+    let expected = Checked { entries: 4, unanchored: Some(entries_of_log(4, 5)), ..Checked::default() };
+    assert_eq!(late(5, &alone), expected);
+    assert_eq!(late(5, &Evidence::default()), expected);
+    // The leaves before are known: the checkpoint holds, or it does not.
+    let kept = leaves(5);
+    let with_kept = Evidence { kept: &kept, ..alone };
+    let expected = Checked { entries: 4, uncovered: Some(entries_of_log(1, 8)), ..Checked::default() };
+    assert_eq!(late(5, &with_kept), expected);
+    let unsigned = Evidence { kept: &kept, ..Evidence::default() };
+    assert_eq!(named(late(5, &unsigned).fault), Some((0, Kind::Checkpoint)));
+    let kept = forged(5, 2);
+    let other_past = Evidence { kept: &kept, ..alone };
+    assert_eq!(named(late(5, &other_past).fault), Some((0, Kind::Rewritten)));
+    let rewritten = consistent(&forged(9, 6), 5).check(LOG, &with_kept, Repeats::Allowed, 5);
+    assert_eq!(named(rewritten.fault), Some((0, Kind::Rewritten)));
+}
+
+#[test]
+fn some_entries_are_checked_one_by_one() {
+    let trusted = [checkpoint(80)];
+    let alone = Evidence { trusted: &trusted, ..Evidence::default() };
+    let of = |entries: &[(u64, Hash)], evidence: &Evidence<'_>| {
+        copies(entries, false).check_each(LOG, evidence, Repeats::Refused)
+    };
+    let held: Vec<(u64, Hash)> = [90, 7, 8, 9, 30, 31].map(|n| (n, leaf(n))).to_vec();
+    let checked = of(&held, &alone);
+    assert_eq!(checked, Checked { entries: 6, unanchored: Some(entries_of_log(6, 7)), ..Checked::default() });
+    for at in 0..held.len() {
+        let mut edited = held.clone();
+        edited[at].1 = Hash([1; 32]);
+        assert_eq!(named(of(&edited, &alone).fault), Some((held[at].0, Kind::Edited)));
+    }
+    // The leaves of the others are known.
+    let kept = leaves(100);
+    let with_kept = Evidence { kept: &kept, ..alone };
+    let checked = of(&held, &with_kept);
+    assert_eq!(checked, Checked { entries: 6, uncovered: Some(entries_of_log(1, 90)), ..Checked::default() });
+    let unsigned = Evidence { kept: &kept, ..Evidence::default() };
+    assert_eq!(named(of(&held, &unsigned).fault), Some((0, Kind::Checkpoint)));
+    let other = forged(100, 50);
+    let other_past = Evidence { kept: &other, ..alone };
+    assert_eq!(named(of(&held, &other_past).fault), Some((0, Kind::Rewritten)));
+    // All is stated anew: the neighbour and the kept leaves tell.
+    let restated = |at: u64| {
+        let mut copies = Copies::default();
+        for n in [7, 8, 30] {
+            let own = if n == at { Hash([1; 32]) } else { leaf(n) };
+            copies.add(CopyEntry { index: n, leaf: Some(own), stated: own, previous: Some(leaf(n - 1)) });
+        }
+        copies
+    };
+    let of = |at, evidence| named(restated(at).check_each(LOG, &evidence, Repeats::Refused).fault);
+    assert_eq!(of(7, alone), Some((7, Kind::Edited)));
+    assert_eq!((of(30, alone), of(30, with_kept)), (None, Some((30, Kind::Edited))));
+}
+
+#[test]
+fn the_first_entries_are_held_against_checkpoints() {
+    let of = |leaves: &[Hash], sizes: &[u64]| {
+        let trusted: Vec<Checkpoint> = sizes.iter().map(|size| checkpoint(*size)).collect();
+        let evidence = Evidence { trusted: &trusted, ..Evidence::default() };
+        consistent(leaves, 0).check_each(LOG, &evidence, Repeats::Refused)
+    };
+    assert_eq!(
+        of(&leaves(20), &[15, 40]),
+        Checked { entries: 20, uncovered: Some(entries_of_log(5, 15)), ..Checked::default() }
+    );
+    assert_eq!(named(of(&forged(20, 4), &[3, 15]).fault), Some((3, Kind::Rewritten)));
+    // The log has more entries, which may be other people's.
+    assert_eq!(
+        of(&leaves(20), &[40]),
+        Checked { entries: 20, unanchored: Some(entries_of_log(20, 0)), ..Checked::default() }
+    );
 }
 
 #[test]
 fn a_forged_past_is_found_between_two_checkpoints() {
-    let forged: Vec<Hash> = (0..90).map(|n| if n == 57 { Hash([1; 32]) } else { leaf(n) }).collect();
-    let mut copies = Copies::default();
-    for (index, own) in (0_u64..).zip(&forged) {
-        let previous = index.checked_sub(1).map(|n| forged[usize::try_from(n).expect("small")]);
-        copies.add(CopyEntry { index, leaf: Some(*own), stated: *own, previous });
-    }
-    let checked = copies.check(LOG, &[40, 57, 60, 90].map(checkpoint), (Repeats::Refused, 0));
-    assert_eq!(named(checked.1), Some((57, Kind::Rewritten)));
+    let copies = consistent(&forged(90, 57), 0);
+    let checked = check(copies, &[40, 57, 60, 90].map(checkpoint), Repeats::Refused);
+    assert_eq!(named(checked.fault), Some((57, Kind::Rewritten)));
+    assert_eq!(checked.rewritten, Some(entries_of_log(3, 57)));
 }
 
 proptest! {
@@ -153,11 +316,11 @@ proptest! {
     #[test]
     fn every_tampering_is_named_against_known_leaves((size, tampering) in tampering()) {
         let known = leaves(size);
-        let mut check = Entries::new(LOG, &known);
+        let mut entries = Entries::new(LOG, &known);
         for (index, leaf) in tampered(size, tampering) {
-            check.observe(index, Observed { leaf: Some(leaf), agrees: true });
+            entries.observe(index, Observed { leaf: Some(leaf), agrees: true });
         }
-        prop_assert_eq!(named(check.finish()), Some(tampering.expected()));
+        prop_assert_eq!(named(entries.finish()), Some(tampering.expected()));
     }
 
     #[test]
@@ -177,17 +340,29 @@ proptest! {
             let previous = words.checked_sub(1).map(leaf);
             copies.add(CopyEntry { index: *index, leaf: Some(*computed), stated, previous });
         }
-        let (_, fault) = copies.check(LOG, &[checkpoint(size)], (Repeats::Allowed, 0));
-        prop_assert_eq!(named(fault), Some(tampering.expected()));
+        let checked = check(copies, &[checkpoint(size)], Repeats::Allowed);
+        prop_assert_eq!(named(checked.fault), Some(tampering.expected()));
     }
 
     #[test]
-    fn whatever_copies_say_a_check_ends(entries in prop::collection::vec((0_u64..12, 0_u64..14, 0_u64..14, 0_u64..14), 0..20)) {
-        let mut copies = Copies::default();
-        for (index, own, stated, previous) in entries {
-            let previous = (previous != 13).then(|| leaf(previous));
-            copies.add(CopyEntry { index, leaf: Some(leaf(own)), stated: leaf(stated), previous });
-        }
-        copies.check(LOG, &[checkpoint(5)], (Repeats::Allowed, 0));
+    fn whatever_copies_say_a_check_ends(
+        entries in prop::collection::vec((0_u64..12, 0_u64..14, 0_u64..14, 0_u64..14), 0..20),
+        from in 0_u64..9,
+        kept_leaves in 0_u8..7,
+    ) {
+        let copies = || {
+            let mut copies = Copies::default();
+            for (index, own, stated, previous) in &entries {
+                let previous = (*previous != 13).then(|| leaf(*previous));
+                // The highest index that a number can be stands among them.
+                let index = if *index == 11 { u64::MAX } else { *index };
+                copies.add(CopyEntry { index, leaf: Some(leaf(*own)), stated: leaf(*stated), previous });
+            }
+            copies
+        };
+        let (trusted, kept) = ([checkpoint(5)], leaves(7));
+        let evidence = Evidence { trusted: &trusted, signed: &[], kept: &kept[..usize::from(kept_leaves)] };
+        copies().check(LOG, &evidence, Repeats::Allowed, from);
+        copies().check_each(LOG, &evidence, Repeats::Allowed);
     }
 }

@@ -26,8 +26,8 @@ const LINGER: Duration = Duration::from_secs(5);
 const STATEMENTS: Duration = Duration::from_mins(1);
 /// The least that a record's limit may be: without its native record, every record of Weir's fits.
 const LEAST_RECORD: usize = 4_096;
-/// Record size that syslog receivers accept as far as is known: many accept 8 KiB.
-const SYSLOG_RECORD: usize = 8_192;
+/// Size of a message that syslog receivers accept as far as is known: many accept 8 KiB.
+const SYSLOG_MESSAGE: usize = 8_192;
 const ROTATE_MIB: u64 = 100;
 const KINDS: &str = "splunk_hec, datadog, elasticsearch, syslog, webhook, slack or file";
 
@@ -164,7 +164,7 @@ fn destination(
         }
         "elasticsearch" => Destination::Elasticsearch(Elasticsearch {
             endpoint: url("https://elastic.example.com:9200")?,
-            index: written.index.clone().unwrap_or_else(|| "weir-audit".to_owned()),
+            index: written.index.as_deref().map_or_else(|| Ok("weir-audit".to_owned()), index)?,
         }),
         "syslog" => Destination::Syslog(syslog(&endpoint("tls://siem.example.com:6514")?, written, origin)?),
         "webhook" => {
@@ -179,6 +179,14 @@ fn destination(
         "" => return Err(format!("it has no kind: set one of {KINDS}")),
         other => return Err(format!("kind = {other:?} is unknown: it is one of {KINDS}")),
     })
+}
+
+/// The name of an index. An alias may have capitals, and the receiver tells of a name that it does not take.
+fn index(name: &str) -> Result<String, String> {
+    if name.is_empty() {
+        return Err("index = \"\" names no index: leave it out for weir-audit".into());
+    }
+    Ok(name.to_owned())
 }
 
 fn syslog(endpoint: &str, written: &SinkSettings, origin: &str) -> Result<Syslog, String> {
@@ -249,7 +257,7 @@ fn limits(written: &SinkSettings, destination: &Destination) -> Result<(RequestL
     let bytes = written.max_request_bytes.unwrap_or(most.bytes);
     let record = written.max_record_bytes.unwrap_or(match destination {
         Destination::Datadog(_) => datadog::RECORD_BYTES,
-        Destination::Syslog(_) => SYSLOG_RECORD - ENVELOPE_BYTES,
+        Destination::Syslog(_) => SYSLOG_MESSAGE,
         _ => bytes.saturating_sub(ENVELOPE_BYTES),
     });
     if record < LEAST_RECORD {
@@ -363,6 +371,9 @@ mod tests {
             let error = error(&settings);
             assert!(error.contains(said), "{error} does not say {said}");
         }
+        let (index, secret) = (Some(String::new()), Some("u:p".into()));
+        let elastic = SinkSettings { secret, index, ..sink("a", "elasticsearch", "https://es") };
+        assert!(error(&[elastic]).contains("names no index"));
         let hook = SinkSettings { secret: Some("abc".into()), ..sink("a", "webhook", "https://h/x") };
         assert!(error(&[hook]).contains("whsec_"));
     }

@@ -8,7 +8,6 @@ use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
 use super::VerifyError;
-use crate::log_store::natural;
 
 /// The first leaf below a stored root, or a hash of a tile above the leaves, that is not what these leaves make.
 pub(super) async fn edited_root(
@@ -34,7 +33,12 @@ pub(super) async fn edited_root(
     .fetch(connection);
     let mut edited: Option<u64> = None;
     while let Some((level, index, root, hashes)) = rows.try_next().await? {
-        let (level, number) = (usize::try_from(level).unwrap_or(usize::MAX), natural(index)?);
+        let Ok(number) = u64::try_from(index) else {
+            // No tile has a number below zero.
+            edited = Some(0);
+            continue;
+        };
+        let level = usize::try_from(level).unwrap_or(usize::MAX);
         let at = usize::try_from(number).unwrap_or(usize::MAX);
         let expected = levels.get(level).and_then(|roots| roots.get(at));
         let is_root = root.is_none_or(|root| Hash::from_slice(&root).as_ref() == expected);

@@ -52,6 +52,25 @@ impl Reader {
     }
 }
 
+/// The elements of a `text[]`. One with a NULL, of several dimensions or with another first index than 1 is malformed.
+pub(crate) fn texts(array: &[u8]) -> Result<Vec<&str>, Malformed> {
+    const ONE: [u8; 4] = 1_i32.to_be_bytes();
+    // Number of dimensions, flags, type of the elements; of one that is not empty its length and first index as well.
+    let (words, _) = array.as_chunks::<4>();
+    match words {
+        [[0, 0, 0, 0], _, _] => Ok(Vec::new()),
+        [ONE, _, _, _, ONE, ..] => {
+            let mut elements = RowReader { rest: &array[20..] };
+            let mut texts = Vec::new();
+            while !elements.rest.is_empty() {
+                texts.push(elements.text()?);
+            }
+            Ok(texts)
+        }
+        _ => Err(Malformed),
+    }
+}
+
 /// The fields of one row, in their order. A field that is NULL or of another length than asked for is malformed.
 #[derive(Debug)]
 pub(crate) struct RowReader<'a> {
@@ -161,5 +180,22 @@ mod tests {
         let mut reader = Reader::default();
         reader.push(&[b'x'; 40]);
         assert_eq!(reader.next().expect_err("no header"), Malformed);
+    }
+
+    #[test]
+    fn lists_come_back_and_odd_ones_are_malformed() {
+        let mut rows = CopyRows::default();
+        rows.texts_or_null(&["ä".to_owned(), String::new()]);
+        let list = rows.buffer.split_off(4);
+        assert_eq!(texts(&list), Ok(vec!["ä", ""]));
+        assert_eq!(texts(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25]), Ok(vec![]));
+        let with = |at: usize, byte: u8| {
+            let mut odd = list.clone();
+            odd[at] = byte;
+            odd
+        };
+        for odd in [with(3, 2), with(19, 0), with(20, 255), with(23, 9), Vec::new()] {
+            assert_eq!(texts(&odd), Err(Malformed), "{odd:?}");
+        }
     }
 }

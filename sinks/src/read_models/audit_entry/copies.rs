@@ -110,7 +110,7 @@ pub(super) struct Place {
 pub(super) fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, frame: &[u8], place: Place) {
     let Place { index, leaf, digest } = place;
     let entry = fact.change;
-    rows.row(28); // COLUMNS, one by one
+    rows.row(29); // COLUMNS, one by one
     rows.timestamptz(entry.occurred_at);
     rows.bigint(fact.offset);
     rows.uuid(entry.event_id.as_uuid());
@@ -142,4 +142,5 @@ pub(super) fn encode(rows: &mut CopyRows, fact: &AuditFact<'_>, frame: &[u8], pl
     rows.optional_bytea(leaf.as_ref().map(|leaf| leaf.0.as_slice()));
     rows.bytea(frame);
     rows.optional_bytea(digest.as_ref().map(|digest| digest.0.as_slice()));
+    rows.texts_or_null(&entry.other_resources);
 }

@@ -14,8 +14,9 @@ use crate::read_models::snapshot::ReadError;
 
 /// Most terms that a text may match in the dictionary; beyond it, it is common enough to be found by walking.
 const MAX_TEXT_TERMS: i64 = 5_000;
-/// Most terms of a text that are looked up in the filters of block ranges: each is one pass over them.
+/// Most terms of a text that are looked up in the filters of block ranges, and most passes over them.
 const MAX_KEYS: usize = 8;
+const MAX_PASSES: usize = 16;
 /// A term is rare if no more than one in so many of the tenant's entries holds it.
 const RARE: i64 = 250;
 /// Entries that a term is taken to have which is not in the dictionary because its field has too many.
@@ -163,9 +164,11 @@ impl Part {
     /// Its terms, if the filters of block ranges know all of them.
     fn keys(&self) -> Option<Keys> {
         let is_part_of_text = self.number == TEXT && self.is_uncounted;
-        let known = |name: &String| Field::OF_KEYS.into_iter().any(|field| field.name() == name);
-        let all_known = !self.fields.is_empty() && self.fields.iter().all(known);
-        (all_known && self.fields.len() <= MAX_KEYS && !is_part_of_text).then(|| Keys {
+        let passes =
+            |name: &String| Field::OF_KEYS.into_iter().find(|field| field.name() == name).map(Field::passes);
+        let passes = self.fields.iter().map(passes).sum::<Option<usize>>()?;
+        let are_few = (1..=MAX_KEYS).contains(&self.fields.len()) && passes <= MAX_PASSES;
+        (are_few && !is_part_of_text).then(|| Keys {
             fields: self.fields.clone(),
             terms: self.terms.clone(),
             seen: (!self.is_uncounted).then_some(self.seen),
@@ -178,7 +181,7 @@ fn constraints(filter: &AuditFilter) -> Vec<(Vec<Field>, &str)> {
     [
         (vec![Field::Actor, Field::ActorName], filter.actor.as_deref()),
         (vec![Field::Action], filter.action.as_deref()),
-        (vec![Field::Resource], filter.resource.as_deref()),
+        (vec![Field::Resource, Field::OtherResource], filter.resource.as_deref()),
         (vec![Field::Project], filter.project.as_deref()),
         (vec![Field::Source], filter.source.as_deref()),
         (vec![Field::Kind], filter.kind.as_deref()),
@@ -233,8 +236,20 @@ mod tests {
         assert_eq!((keys.fields, keys.seen), (vec!["address".to_owned()], None));
         assert_eq!(fields(&[uncounted(TEXT, "action")], None), None);
         assert_eq!(fields(&[part(TEXT, "action", 9)], None).expect("rare"), ["action"]);
-        let many = Part { fields: vec!["action".to_owned(); 9], ..part(TEXT, "action", 9) };
-        assert_eq!(fields(&[many], None), None);
+        let many =
+            |count, field: &str| Part { fields: vec![field.to_owned(); count], ..part(TEXT, field, 9) };
+        assert_eq!(fields(&[many(9, "action")], None), None);
+        assert_eq!(fields(&[many(3, "other_resource")], None).expect("few enough").len(), 3);
+        assert_eq!(fields(&[many(4, "other_resource")], None), None, "each takes several passes");
+    }
+
+    #[test]
+    fn a_resource_is_looked_up_wherever_it_stands_in_an_entry() {
+        let filter = AuditFilter { resource: Some("bucket".to_owned()), ..AuditFilter::default() };
+        assert_eq!(constraints(&filter), [(vec![Field::Resource, Field::OtherResource], "bucket")]);
+        let both = ["resource", "other_resource"].map(str::to_owned);
+        let found = Part { fields: both.to_vec(), ..part(0, "resource", 9) };
+        assert_eq!(fields(&[found], None).expect("rare"), both);
     }
 
     #[test]

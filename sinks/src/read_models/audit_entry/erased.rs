@@ -22,6 +22,7 @@ pub(crate) struct PublicColumns {
     pub(crate) action: String,
     pub(crate) resource_type: Option<String>,
     pub(crate) resource: Option<String>,
+    pub(crate) other_resources: Vec<String>,
     pub(crate) project: Option<String>,
 }
 
@@ -36,6 +37,7 @@ impl PublicColumns {
                 action: columns.action,
                 resource_type: columns.resource_type,
                 resource: columns.resource,
+                other_resources: columns.other_resources,
                 project: columns.project,
             },
             Err(_) => Self { action: kind.to_owned(), ..Self::default() },
@@ -53,6 +55,7 @@ pub(super) fn without_personal_part(entry: &AuditEntry, public: &[u8]) -> AuditE
         action: columns.action,
         resource_type: columns.resource_type,
         resource: columns.resource,
+        other_resources: columns.other_resources,
         project: columns.project,
         record: OcsfRecord::new(public.to_vec(), None),
         ..entry.clone()

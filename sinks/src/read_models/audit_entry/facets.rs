@@ -5,16 +5,17 @@ use std::time::Instant;
 use chrono::NaiveDate;
 use schemas::{TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, FromRow, PgConnection, PgPool, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     dictionary::lookup,
     filter::{AuditFilter, like_literal, push_filter},
+    keys::next_days,
     read::STAGE,
     search::SEARCH_TIME,
     terms::Field,
-    window::{Window, bounded, newest_month, push_window},
+    window::{MOST_DAYS, Window, bounded, newest_days, push_window},
 };
 use crate::read_models::{
     Positions,
@@ -24,6 +25,8 @@ use crate::read_models::{
 
 /// Points of a histogram, at most; a step that would give more is taken larger.
 const MAX_POINTS: i64 = 1_000;
+/// Time limit of a step of several days.
+const STEP_TIME_MS: u64 = 1_000;
 
 /// Selection of terms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -50,7 +53,7 @@ pub enum TermField {
     /// The action in the source's words.
     #[default]
     Action,
-    /// Id of the first resource.
+    /// Id of a resource.
     Resource,
     /// Project.
     Project,
@@ -66,19 +69,20 @@ pub enum TermField {
     Outcome,
 }
 
-impl From<TermField> for Field {
-    fn from(field: TermField) -> Self {
-        match field {
-            TermField::Actor => Self::Actor,
-            TermField::ActorName => Self::ActorName,
-            TermField::Action => Self::Action,
-            TermField::Resource => Self::Resource,
-            TermField::Project => Self::Project,
-            TermField::Source => Self::Source,
-            TermField::OutcomeCode => Self::OutcomeCode,
-            TermField::Kind => Self::Kind,
-            TermField::Address => Self::Address,
-            TermField::Outcome => Self::Outcome,
+impl TermField {
+    /// The fields of the dictionary that have its terms.
+    const fn fields(self) -> &'static [Field] {
+        match self {
+            Self::Actor => &[Field::Actor],
+            Self::ActorName => &[Field::ActorName],
+            Self::Action => &[Field::Action],
+            Self::Resource => &[Field::Resource, Field::OtherResource],
+            Self::Project => &[Field::Project],
+            Self::Source => &[Field::Source],
+            Self::OutcomeCode => &[Field::OutcomeCode],
+            Self::Kind => &[Field::Kind],
+            Self::Address => &[Field::Address],
+            Self::Outcome => &[Field::Outcome],
         }
     }
 }
@@ -116,24 +120,27 @@ pub async fn terms(
     filter: &TermsFilter,
     limit: u16,
 ) -> Result<Terms, ReadError> {
-    let field = Field::from(filter.field.unwrap_or_default()).name();
+    let fields = filter.field.unwrap_or_default().fields();
+    let fields: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     let mut snapshot = Snapshot::open(pool, tenant, Some(STAGE)).await?;
     let mut query = QueryBuilder::new(
-        "SELECT term, seen, lower(days) AS first_day, upper(days) - 1 AS last_day FROM audit_term WHERE tenant_id = ",
+        "SELECT term, sum(seen)::bigint AS seen, min(lower(days)) AS first_day, max(upper(days)) - 1 AS last_day
+           FROM audit_term WHERE tenant_id = ",
     );
-    query.push_bind(tenant.as_str()).push(" AND field = ").push_bind(field);
+    query.push_bind(tenant.as_str()).push(" AND field = ANY (").push_bind(fields.clone()).push(")");
     if let Some(text) = &filter.text {
         query.push(" AND term COLLATE \"default\" ILIKE ").push_bind(format!("%{}%", like_literal(text)));
         query.push(" ESCAPE '\\'");
     }
-    query.push(" ORDER BY seen DESC, term LIMIT ").push_bind(i64::from(limit));
+    query.push(" GROUP BY term ORDER BY sum(seen) DESC, term LIMIT ").push_bind(i64::from(limit));
     let items = query.build_query_as().fetch_all(snapshot.connection()).await?;
-    let overflowed: Option<bool> =
-        sqlx::query_scalar("SELECT overflowed FROM audit_term_field WHERE tenant_id = $1 AND field = $2")
-            .bind(tenant.as_str())
-            .bind(field)
-            .fetch_optional(snapshot.connection())
-            .await?;
+    let overflowed: Option<bool> = sqlx::query_scalar(
+        "SELECT bool_or(overflowed) FROM audit_term_field WHERE tenant_id = $1 AND field = ANY ($2)",
+    )
+    .bind(tenant.as_str())
+    .bind(fields)
+    .fetch_one(snapshot.connection())
+    .await?;
     Ok(Terms { items, complete: overflowed != Some(true), positions: snapshot.positions })
 }
 
@@ -220,46 +227,83 @@ pub async fn histogram(
         if let (Some(from), Some(to)) = (all.from, all.to) {
             histogram.step = step.for_range(from, to);
         }
-        let began = Instant::now();
-        let windows = windows.into_iter().filter_map(|window| window.within(all));
-        'windows: for mut left in windows {
-            while let Some(month) = newest_month(left) {
-                let counted = count(connection, tenant, filter, month, histogram.step).await;
-                match counted {
-                    Ok(points) => add(&mut histogram.points, points),
-                    Err(ReadError::TooSlow) if left.to != all.to => {
-                        histogram.reached = left.to;
-                        break 'windows;
-                    }
-                    Err(error) => return Err(error),
-                }
-                left.to = month.from;
-                if began.elapsed() >= SEARCH_TIME && month.from != all.from {
-                    histogram.reached = month.from;
-                    break 'windows;
-                }
-            }
-        }
+        let count = Count { tenant, filter, step: histogram.step };
+        let windows = windows.into_iter().filter_map(|window| window.within(all)).collect();
+        histogram.reached = count.windows(connection, windows, &mut histogram.points).await?;
+        // The beginning of all is no place to go on from.
+        histogram.reached = histogram.reached.filter(|reached| Some(*reached) != all.from);
     }
     histogram.positions = snapshot.positions;
     Ok(histogram)
 }
 
-async fn count(
-    connection: &mut sqlx::PgConnection,
-    tenant: &TenantId,
-    filter: &AuditFilter,
-    window: Window,
+/// Counting the entries that fulfil a filter.
+struct Count<'a> {
+    tenant: &'a TenantId,
+    filter: &'a AuditFilter,
     step: HistogramStep,
-) -> Result<Vec<HistogramPoint>, ReadError> {
-    let mut query = QueryBuilder::new("SELECT date_trunc(");
-    query.push_bind(step.unit()).push(", occurred_at, 'UTC') AS at, count(*) AS entries FROM audit_entry");
-    query.push(" WHERE tenant_id = ").push_bind(tenant.as_str().to_owned());
-    let unbounded = AuditFilter { from: None, to: None, ..filter.clone() };
-    push_filter(&mut query, &unbounded);
-    push_window(&mut query, window);
-    query.push(" GROUP BY 1 ORDER BY 1 DESC");
-    Ok(query.build_query_as().fetch_all(connection).await?)
+}
+
+impl Count<'_> {
+    /// Counts those of windows that have both ends, the newest first; answers the instant down to which there was time, if that was
+    /// not all. Where the days of a step hold too many entries, they are counted one by one.
+    async fn windows(
+        &self,
+        connection: &mut PgConnection,
+        windows: Vec<Window>,
+        points: &mut Vec<HistogramPoint>,
+    ) -> Result<Option<Timestamp>, ReadError> {
+        let began = Instant::now();
+        let mut days = MOST_DAYS;
+        for mut left in windows {
+            while let Some(next) = newest_days(left, days) {
+                let step_began = Instant::now();
+                match self.window(connection, next, days).await {
+                    Ok(older) => add(points, older),
+                    Err(ReadError::TooSlow) if days > 1 => {
+                        days = 1;
+                        continue;
+                    }
+                    Err(ReadError::TooSlow) => return Ok(left.to),
+                    Err(error) => return Err(error),
+                }
+                if days < MOST_DAYS {
+                    days = next_days(days, step_began.elapsed());
+                }
+                left.to = next.from;
+                if began.elapsed() >= SEARCH_TIME {
+                    return Ok(next.from);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts those of so many days. The time limit of several ends with the savepoint, and so does the fault of a statement
+    /// that hits it.
+    async fn window(
+        &self,
+        connection: &mut PgConnection,
+        window: Window,
+        days: u32,
+    ) -> Result<Vec<HistogramPoint>, ReadError> {
+        let mut query = QueryBuilder::new("SELECT date_trunc(");
+        query.push_bind(self.step.unit());
+        query.push(", occurred_at, 'UTC') AS at, count(*) AS entries FROM audit_entry WHERE tenant_id = ");
+        query.push_bind(self.tenant.as_str().to_owned());
+        let unbounded = AuditFilter { from: None, to: None, ..self.filter.clone() };
+        push_filter(&mut query, &unbounded);
+        push_window(&mut query, window);
+        query.push(" GROUP BY 1 ORDER BY 1 DESC");
+        let mut savepoint = connection.begin().await?;
+        if days > 1 {
+            let limit = format!("SET LOCAL statement_timeout = {STEP_TIME_MS}");
+            savepoint.execute(AssertSqlSafe(limit)).await?;
+        }
+        let counted = query.build_query_as().fetch_all(&mut *savepoint).await;
+        savepoint.rollback().await?;
+        Ok(counted?)
+    }
 }
 
 /// Adds older points; the newest of them may belong to the oldest one there.

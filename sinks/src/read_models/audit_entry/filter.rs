@@ -20,7 +20,7 @@ pub struct AuditFilter {
     #[serde(deserialize_with = "text")]
     #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub action: Option<String>,
-    /// Id of the first resource, whole.
+    /// Id of one of the resources, whole.
     #[serde(deserialize_with = "text")]
     #[param(min_length = 1, max_length = 1024, pattern = r"^[^\u0000]*$")]
     pub resource: Option<String>,
@@ -99,9 +99,12 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilt
         query.push(" AND (actor = ").push_bind(actor.clone());
         query.push(" OR actor_name = ").push_bind(actor.clone()).push(")");
     }
+    if let Some(resource) = &filter.resource {
+        query.push(" AND (resource = ").push_bind(resource.clone());
+        query.push(" OR ").push_bind(resource.clone()).push(" = ANY (other_resources))");
+    }
     let equal = [
         (" AND action = ", &filter.action),
-        (" AND resource = ", &filter.resource),
         (" AND project = ", &filter.project),
         (" AND actor_ip = ", &filter.address),
         (" AND source = ", &filter.source),
@@ -124,7 +127,8 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &AuditFilt
     }
     if let Some(text) = &filter.text {
         query.push(
-            " AND concat_ws(chr(10), actor, actor_name, action, resource, project, source, outcome_code) ILIKE ",
+            " AND concat_ws(chr(10), actor, actor_name, action, resource, array_to_string(other_resources, chr(10)), \
+             project, source, outcome_code) ILIKE ",
         );
         query.push_bind(format!("%{}%", like_literal(text))).push(" ESCAPE '\\'");
     }

@@ -94,7 +94,7 @@ impl Search<'_> {
         let mut savepoint = connection.begin().await?;
         let limit = format!("SET LOCAL statement_timeout = {STEP_TIME_MS}");
         savepoint.execute(sqlx::AssertSqlSafe(limit)).await?;
-        let taken = self.rows.take(query.build().fetch(&mut *savepoint)).await;
+        let taken = self.rows.take(&mut savepoint, &mut query).await;
         savepoint.rollback().await?;
         taken
     }
@@ -112,7 +112,8 @@ fn first_days(keys: &Keys, windows: &[Window], all: Window, wanted: i64) -> u32 
     u32::try_from(days).unwrap_or(MOST_DAYS).min(MOST_DAYS)
 }
 
-fn next_days(days: u32, took: Duration) -> u32 {
+/// Days of the step after one that took so long.
+pub(super) fn next_days(days: u32, took: Duration) -> u32 {
     let [short, long] = STEP_TIMES;
     if took < short {
         (days * GROWTH).min(MOST_DAYS)

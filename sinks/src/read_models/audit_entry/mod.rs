@@ -1,7 +1,9 @@
 //! `audit_entry`: one row per event, what people filter by in columns, the whole OCSF record compressed beside it.
 
 mod append;
+mod attested;
 mod copies;
+mod decode;
 mod dictionary;
 pub(crate) mod erased;
 pub mod facets;

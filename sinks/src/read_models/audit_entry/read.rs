@@ -2,34 +2,39 @@
 //!
 //! Columns read: `event_id, occurred_at, tenant_id, class_uid, activity_id, severity_id, kind, actor_kind, actor,
 //! actor_name, actor_ip, action, resource_type, resource, project, outcome, outcome_code, source, correlation_id`,
-//! the record's place in Kafka (`topic, partition, record_offset`) and the `record` itself.
+//! the record's place in Kafka (`topic, partition, record_offset`), the `record` itself and its place in its log
+//! (`log_index, leaf_hash, personal_digest`).
 //!
 //! Entries and positions come from one snapshot, so that an answer holds exactly the records before its positions.
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
-use schemas::{TenantId, Timestamp, changes::OcsfRecord};
+use schemas::{TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::{Decode, PgPool, Postgres, QueryBuilder, Row, Type, postgres::PgRow};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, postgres::PgRow};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use super::filter::{AuditFilter, AuditOutcome};
-use super::{filter::push_filter, search};
-use crate::{
-    compress,
-    read_models::snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot, size_of_values},
+use super::{
+    attested::{self, Unattested},
+    decode::{SizedItem, sized},
+    filter::push_filter,
+    search,
 };
+use crate::read_models::snapshot::{MAX_PAGE_BYTES, Page, Positions, ReadError, Snapshot};
 
 /// The stage that fills the table; its positions say what an answer reflects.
 pub use schemas::changes::audit::STAGE;
 
-/// Columns of a list, in the order in which [`item`] reads them.
+/// Columns of a list, in the order in which [`sized`] reads them.
 const COLUMNS: &str = "event_id, occurred_at, tenant_id, kind, actor_kind, actor, actor_name, actor_ip, action, \
     resource_type, resource, project, outcome, outcome_code, source, correlation_id, class_uid, activity_id, \
     severity_id, topic, partition, record_offset";
 /// Columns that are read besides if the record is requested.
 const RECORD_COLUMNS: &str = ", record_dictionary, record";
+/// Columns that are read besides for the record's place in its log.
+const PLACE_COLUMNS: &str = ", log_index, leaf_hash, personal_digest";
 
 /// Key of the last entry of a page: entries are ordered by both fields, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +53,9 @@ pub enum Detail {
     Columns,
     /// The columns and the whole OCSF record.
     Record,
+    /// The columns and the whole OCSF record with its place in its log, as the audit topic has it; that of an entry from before
+    /// the log has none.
+    Attested,
 }
 
 /// Request for one page.
@@ -136,21 +144,17 @@ pub async fn page(
     }
     let mut rows = Rows::new(request);
     let mut query = page_query(tenant, request);
-    rows.take(query.build().fetch(snapshot.connection())).await?;
+    rows.take(snapshot.connection(), &mut query).await?;
     let (items, full) = rows.into_items();
     let next = items.last().filter(|_| full).map(AuditItem::key);
     Ok(Page { items, next, reached: None, positions: snapshot.positions })
 }
 
-/// An entry, and the bytes that it takes of a page.
-struct SizedItem {
-    item: AuditItem,
-    bytes: usize,
-}
-
 /// The entries of one page, as they come.
 pub(super) struct Rows {
     items: Vec<AuditItem>,
+    /// Records that do not state their places yet, by the numbers of their items.
+    unattested: Vec<(usize, Unattested)>,
     bytes: usize,
     limit: usize,
     detail: Detail,
@@ -161,7 +165,8 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn new(request: &PageRequest) -> Self {
         let limit = usize::from(request.limit);
-        Self { items: Vec::with_capacity(limit), bytes: 0, limit, detail: request.detail, full: false }
+        let items = Vec::with_capacity(limit);
+        Self { items, unattested: Vec::new(), bytes: 0, limit, detail: request.detail, full: false }
     }
 
     /// Number of rows still to request: one more than the page holds, which tells whether there is a next
@@ -180,20 +185,24 @@ impl Rows {
         self.full || self.items.len() == self.limit || self.bytes > MAX_PAGE_BYTES
     }
 
-    /// Takes rows until there are no more, or the page is full. If it fails, it has taken none of them: their
-    /// query is repeated.
+    /// Takes a query's rows until there are no more, or the page is full. If it fails, it has taken none of them: the query
+    /// is repeated.
     pub(super) async fn take(
         &mut self,
-        rows: impl Stream<Item = sqlx::Result<PgRow>> + Unpin,
+        connection: &mut PgConnection,
+        query: &mut QueryBuilder<Postgres>,
     ) -> Result<(), ReadError> {
+        let (count, bytes, full) = (self.items.len(), self.bytes, self.full);
         let detail = self.detail;
-        let read = move |row: sqlx::Result<PgRow>| -> Result<SizedItem, ReadError> {
-            let row = row?;
-            let item = item(&row, detail)?;
-            let record = item.record.as_ref().map_or(0, |record| record.get().len());
-            Ok(SizedItem { bytes: size_of_values(&row) + record, item })
-        };
-        self.take_items(rows.map(read)).await
+        let read = move |row: sqlx::Result<PgRow>| -> Result<SizedItem, ReadError> { sized(&row?, detail) };
+        self.take_items(query.build().fetch(&mut *connection).map(read)).await?;
+        let unattested = std::mem::take(&mut self.unattested);
+        let attested = attested::attest(connection, &mut self.items, unattested).await;
+        if attested.is_err() {
+            self.items.truncate(count);
+            (self.bytes, self.full) = (bytes, full);
+        }
+        attested
     }
 
     async fn take_items(
@@ -204,6 +213,7 @@ impl Rows {
         let taken = self.add_items(items).await;
         if taken.is_err() {
             self.items.truncate(count);
+            self.unattested.clear();
             self.bytes = bytes;
         }
         taken
@@ -213,12 +223,13 @@ impl Rows {
         &mut self,
         mut items: impl Stream<Item = Result<SizedItem, ReadError>> + Unpin,
     ) -> Result<(), ReadError> {
-        while let Some(SizedItem { item, bytes }) = items.try_next().await? {
+        while let Some(SizedItem { item, unattested, bytes }) = items.try_next().await? {
             if self.are_enough() {
                 self.full = true;
                 return Ok(());
             }
             self.bytes += bytes;
+            self.unattested.extend(unattested.map(|record| (self.items.len(), record)));
             self.items.push(item);
         }
         Ok(())
@@ -242,7 +253,7 @@ pub async fn by_id(
     query.push_bind(tenant.as_str().to_owned()).push(" AND event_id = ").push_bind(event_id);
     query.push(") AND event_id = ").push_bind(event_id).push(" LIMIT 1");
     let row = query.build().fetch_optional(snapshot.connection()).await?;
-    let item = row.map(|row| item(&row, Detail::Record)).transpose()?;
+    let item = row.map(|row| Ok::<_, ReadError>(sized(&row, Detail::Record)?.item)).transpose()?;
     Ok((item, snapshot.positions))
 }
 
@@ -294,61 +305,11 @@ pub(super) fn select(detail: Detail, tenant: &TenantId) -> QueryBuilder<Postgres
 /// Adds the columns that an entry is decoded from.
 pub(super) fn push_columns(query: &mut QueryBuilder<Postgres>, detail: Detail) {
     query.push(COLUMNS);
-    if detail == Detail::Record {
+    if detail != Detail::Columns {
         query.push(RECORD_COLUMNS);
     }
-}
-
-fn item(row: &PgRow, detail: Detail) -> Result<AuditItem, ReadError> {
-    let mut take = Columns { row, next: 0 };
-    let mut item = AuditItem {
-        event_id: take.next()?,
-        occurred_at: take.next()?,
-        tenant: take.next()?,
-        kind: take.next()?,
-        actor_kind: take.next()?,
-        actor: take.next()?,
-        actor_name: take.next()?,
-        actor_ip: take.next()?,
-        action: take.next()?,
-        resource_type: take.next()?,
-        resource: take.next()?,
-        project: take.next()?,
-        outcome: take.next()?,
-        outcome_code: take.next()?,
-        source: take.next()?,
-        correlation_id: take.next()?,
-        class_uid: take.next()?,
-        activity_id: take.next()?,
-        severity_id: take.next()?,
-        position: RecordPosition { topic: take.next()?, partition: take.next()?, offset: take.next()? },
-        record: None,
-    };
-    if detail == Detail::Record {
-        item.record = Some(record(take.next()?, take.next()?)?);
-    }
-    Ok(item)
-}
-
-/// The OCSF record out of its stored form.
-fn record(dictionary: i16, stored: &[u8]) -> Result<Box<RawValue>, ReadError> {
-    let bytes =
-        compress::decompress(dictionary, stored).map_err(|error| ReadError::Unreadable(error.to_string()))?;
-    let text = OcsfRecord::json(&bytes).map_err(|error| ReadError::Unreadable(error.to_string()))?;
-    RawValue::from_string(text).map_err(|error| ReadError::Unreadable(error.to_string()))
-}
-
-/// A row's columns one after the other: by number, for looking names up costs more than decoding.
-struct Columns<'r> {
-    row: &'r PgRow,
-    next: usize,
-}
-
-impl<'r> Columns<'r> {
-    fn next<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> Result<T, ReadError> {
-        let value = self.row.try_get(self.next)?;
-        self.next += 1;
-        Ok(value)
+    if detail == Detail::Attested {
+        query.push(PLACE_COLUMNS);
     }
 }
 
@@ -391,10 +352,10 @@ mod tests {
         };
         let sql = sql(filter, Some(PageKey { occurred_at: at, event_id: Uuid::nil() }));
         assert!(!sql.contains("DROP") && !sql.contains("failure"), "{sql}");
-        for number in 1..=18 {
+        for number in 1..=19 {
             assert!(sql.contains(&format!("${number}")), "parameter {number} is bound: {sql}");
         }
-        assert!(!sql.contains("$19"), "{sql}");
+        assert!(!sql.contains("$20"), "{sql}");
     }
 
     #[test]
@@ -406,7 +367,7 @@ mod tests {
     fn entry(n: u128) -> SizedItem {
         let mut item: AuditItem = serde_json::from_str(ENTRY).expect("reads");
         item.event_id = Uuid::from_u128(n);
-        SizedItem { item, bytes: 100 }
+        SizedItem { item, unattested: None, bytes: 100 }
     }
 
     fn ids(rows: Rows) -> Vec<u128> {

@@ -217,7 +217,7 @@ impl Search<'_> {
         let mut query = select(self.request.detail, self.tenant);
         push_window(&mut query, window);
         self.finish(&mut query);
-        self.rows.take(query.build().fetch(connection)).await
+        self.rows.take(connection, &mut query).await
     }
 
     /// Adds all but the range of time: the filter, the place on the page, the order.

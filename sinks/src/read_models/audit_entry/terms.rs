@@ -32,6 +32,8 @@ pub(super) enum Field {
     ActorName,
     Action,
     Resource,
+    /// A resource of an entry, and not its first.
+    OtherResource,
     Project,
     Source,
     OutcomeCode,
@@ -41,11 +43,12 @@ pub(super) enum Field {
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Actor,
         Self::ActorName,
         Self::Action,
         Self::Resource,
+        Self::OtherResource,
         Self::Project,
         Self::Source,
         Self::OutcomeCode,
@@ -55,19 +58,27 @@ impl Field {
     ];
 
     /// The fields in which a text is looked for.
-    pub(super) const OF_TEXT: [Self; 7] = [
+    pub(super) const OF_TEXT: [Self; 8] = [
         Self::Actor,
         Self::ActorName,
         Self::Action,
         Self::Resource,
+        Self::OtherResource,
         Self::Project,
         Self::Source,
         Self::OutcomeCode,
     ];
 
     /// The fields whose terms the filters of block ranges know.
-    pub(super) const OF_KEYS: [Self; 6] =
-        [Self::Actor, Self::ActorName, Self::Action, Self::Resource, Self::Source, Self::Address];
+    pub(super) const OF_KEYS: [Self; 7] = [
+        Self::Actor,
+        Self::ActorName,
+        Self::Action,
+        Self::Resource,
+        Self::OtherResource,
+        Self::Source,
+        Self::Address,
+    ];
 
     /// The field's name in the dictionary.
     pub(super) const fn name(self) -> &'static str {
@@ -76,6 +87,7 @@ impl Field {
             Self::ActorName => "actor_name",
             Self::Action => "action",
             Self::Resource => "resource",
+            Self::OtherResource => "other_resource",
             Self::Project => "project",
             Self::Source => "source",
             Self::OutcomeCode => "outcome_code",
@@ -85,8 +97,27 @@ impl Field {
         }
     }
 
+    /// Passes over the filters of block ranges that a lookup of one term takes. Of an entry's other resources they know the
+    /// first four, each by its place, and that there are more.
+    pub(super) const fn passes(self) -> usize {
+        match self {
+            Self::OtherResource => 5,
+            _ => 1,
+        }
+    }
+
+    fn terms(self, entry: &AuditEntry) -> impl Iterator<Item = &str> {
+        let others = match self {
+            Self::OtherResource => entry.other_resources.as_slice(),
+            _ => &[],
+        };
+        self.term(entry).into_iter().chain(others.iter().map(String::as_str))
+    }
+
+    /// The term of a field that has one at most.
     fn term(self, entry: &AuditEntry) -> Option<&str> {
         match self {
+            Self::OtherResource => None,
             Self::Actor => Some(&entry.actor),
             Self::ActorName => entry.actor_name.as_deref(),
             Self::Action => Some(&entry.action),
@@ -247,8 +278,9 @@ impl Terms {
             let entry = fact.change;
             let (tenant, day) = (entry.tenant.as_str(), entry.occurred_at.date_naive());
             let mut of_tenant = self.tenants.get_mut(tenant);
-            for field in Field::ALL {
-                let Some(term) = field.term(entry) else { continue };
+            let terms =
+                Field::ALL.into_iter().flat_map(|field| field.terms(entry).map(move |term| (field, term)));
+            for (field, term) in terms {
                 let of_field = of_tenant.as_mut().map(|fields| &mut fields[field as usize]);
                 let is_full = of_field.as_ref().is_some_and(|own| own.full);
                 let uncounted = match of_field.and_then(|own| own.terms.get_mut(term)) {

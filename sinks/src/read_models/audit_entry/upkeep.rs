@@ -73,7 +73,8 @@ impl Upkeep {
     async fn summarise(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let indexes: Vec<String> = sqlx::query_scalar(
             "SELECT inhrelid::regclass::text FROM pg_inherits
-              WHERE inhparent IN (to_regclass('audit_entry_bloom_actor'), to_regclass('audit_entry_bloom_object'))",
+              WHERE inhparent IN (to_regclass('audit_entry_bloom_actor'), to_regclass('audit_entry_bloom_object'),
+                                  to_regclass('audit_entry_bloom_others'))",
         )
         .fetch_all(&mut *connection)
         .await?;

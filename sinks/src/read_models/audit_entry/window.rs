@@ -65,11 +65,6 @@ pub(super) async fn bounded(
     Ok(first.zip(last).map(|(first, last)| Window { from: Some(first), to: Some(just_after(last)) }))
 }
 
-/// The last month of a window, as far as it lies within.
-pub(super) fn newest_month(window: Window) -> Option<Window> {
-    newest_days(window, MOST_DAYS)
-}
-
 /// The last days of a window, as far as they lie within it and within one month, which has a partition of its
 /// own.
 pub(super) fn newest_days(window: Window, days: u32) -> Option<Window> {
@@ -140,7 +135,7 @@ mod tests {
     fn a_window_is_taken_month_by_month() {
         let mut left = window("2025-11-15T00:00:00Z", "2026-01-01T00:00:00Z");
         let mut months = Vec::new();
-        while let Some(month) = newest_month(left) {
+        while let Some(month) = newest_days(left, MOST_DAYS) {
             months.push(month);
             left.to = month.from;
         }

@@ -26,8 +26,8 @@ use crate::{
 /// Most rows for which one INSERT is quicker than COPY, which takes another round trip.
 const MAX_INSERTED_ROWS: usize = 50;
 
-/// The columns in the order in which rows are written: that of the type `audit_entry_row`.
-const COLUMNS: [&str; 28] = [
+/// The columns in the order in which rows are written: that of the type `audit_full_entry`.
+const COLUMNS: [&str; 29] = [
     "occurred_at",
     "record_offset",
     "event_id",
@@ -56,6 +56,7 @@ const COLUMNS: [&str; 28] = [
     "leaf_hash",
     "record",
     "personal_digest",
+    "other_resources",
 ];
 
 static INSERT: LazyLock<String> = LazyLock::new(|| format!("WITH {} SELECT FROM inserted", insert_parts(1)));
@@ -75,10 +76,10 @@ fn insert_parts(first: usize) -> String {
          identified AS (
            INSERT INTO audit_event (occurred_at, event_id, tenant_id, content)
            SELECT occurred_at, event_id, tenant_id, substr(content_sha256, 1, {CONTENT_BYTES})
-             FROM unnest(${rows}::audit_entry_row[])),
+             FROM unnest(${rows}::audit_full_entry[])),
          inserted AS (
            INSERT INTO audit_entry ({})
-           SELECT r.* FROM advanced, unnest(${rows}::audit_entry_row[]) AS r WHERE advanced.done RETURNING 1)",
+           SELECT r.* FROM advanced, unnest(${rows}::audit_full_entry[]) AS r WHERE advanced.done RETURNING 1)",
         column_names()
     )
 }
@@ -113,9 +114,10 @@ struct Row<'a> {
     leaf_hash: Vec<u8>,
     record: Vec<u8>,
     personal_digest: Option<Vec<u8>>,
+    other_resources: Option<&'a [String]>,
 }
 
-row_type!(Row, "audit_entry_row");
+row_type!(Row, "audit_full_entry");
 
 pub(super) type AuditFact<'a> = Fact<'a, AuditEntry>;
 
@@ -271,6 +273,7 @@ fn row<'a>(fact: &AuditFact<'a>, index: u64, packed: &Packed<'_>) -> Row<'a> {
         leaf_hash: packed.leaf.0.to_vec(),
         record: packed.frame.to_vec(),
         personal_digest: packed.digest.map(|digest| digest.0.to_vec()),
+        other_resources: Some(entry.other_resources.as_slice()).filter(|others| !others.is_empty()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use audit_log::{
     integrity::{Place, leaf_of_copy},
     record::Splitter,
-    verify::{Copies, CopyEntry, Kind, Repeats},
+    verify::{Copies, CopyEntry, Evidence, Kind, Repeats},
 };
 use rand::Rng as _;
 use schemas::TenantId;
@@ -38,8 +38,9 @@ fn check_copies(logged: &Logged, copies: &[Value]) -> Option<(u64, Kind)> {
         let leaf = leaf_of_copy(&mut splitter, record, &place.personal).ok();
         own.add(CopyEntry { index: place.index, leaf, stated: place.leaf, previous: place.previous });
     }
-    let checkpoints = std::slice::from_ref(&logged.checkpoint);
-    own.check(LOG, checkpoints, (Repeats::Allowed, 0)).1.map(|fault| (fault.index, fault.kind))
+    let trusted = std::slice::from_ref(&logged.checkpoint);
+    let evidence = Evidence { trusted, ..Evidence::default() };
+    own.check(LOG, &evidence, Repeats::Allowed, 0).fault.map(|fault| (fault.index, fault.kind))
 }
 
 #[tokio::test]

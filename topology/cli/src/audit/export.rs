@@ -35,7 +35,7 @@ pub(super) struct ExportArgs {
     /// One entry a line as JSON, or CSV with a line of column names.
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     format: Format,
-    /// Each entry with its whole OCSF record.
+    /// Each entry with its whole OCSF record and its place in the log: what `weir verify --export` checks.
     #[arg(long)]
     records: bool,
     /// Go on where an export into this file broke off; the filter must be the same.

@@ -153,7 +153,7 @@ impl StageMetrics {
     pub(crate) fn delivery_failed(&self, error: &DeliveryError) {
         match error {
             DeliveryError::Fenced => self.fenced.increment(1),
-            DeliveryError::Pending { .. } | DeliveryError::Paused { .. } => {}
+            DeliveryError::Pending { .. } | DeliveryError::Paused { .. } | DeliveryError::Refused(_) => {}
             _ => self.retries.increment(1),
         }
     }

@@ -360,6 +360,10 @@ fn describe_audit_log() {
     );
     describe_counter!("weir_audit_topic_failures_total", "Failed writes to the audit topic.");
     describe_counter!("weir_audit_topic_records_total", "Entries written to the audit topic.");
+    describe_gauge!(
+        "weir_audit_uncosigned_age_seconds",
+        "Time since the signing of the oldest checkpoint since which a log has lacked a witness's cosignature."
+    );
     describe_counter!(
         "weir_siem_backfill_records_total",
         "Entries out of PostgreSQL written for a sink's backfill."

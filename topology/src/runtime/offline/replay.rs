@@ -167,11 +167,14 @@ fn check(place: &ParkedPlace, stage: &str) -> Result<(), ReplayError> {
     if place.replays >= MAX_REPLAYS {
         return Err(ReplayError::Limit);
     }
-    if place.partition.topic == Topic::Audit {
-        let sink = stage.strip_prefix(STAGE_PREFIX).unwrap_or(stage).to_owned();
-        return Err(ReplayError::SinkRecord { sink });
+    let of_sink = stage.strip_prefix(STAGE_PREFIX);
+    match (place.partition.topic, of_sink) {
+        // Only sinks read the audit topic.
+        (Topic::Audit, _) | (Topic::Findings, Some(_)) => {
+            Err(ReplayError::SinkRecord { sink: of_sink.unwrap_or(stage).to_owned() })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A record as the topic holds it.
@@ -266,9 +269,10 @@ mod tests {
             checked.err().map(|error| error.to_string()).unwrap_or_default()
         };
         assert!(check(Topic::Audit, "sink.splunk", 0).contains("`weir sink replay splunk --from INSTANT`"));
+        assert!(check(Topic::Findings, "sink.chat", 0).contains("`weir sink replay chat --from INSTANT`"));
         assert!(check(Topic::Activity, "audit", MAX_REPLAYS).starts_with("replay_limit"));
         for (topic, stage) in
-            [(Topic::Activity, "audit"), (Topic::Findings, "sink.chat"), (Topic::AuditBackfill, "sink.late")]
+            [(Topic::Activity, "audit"), (Topic::Findings, "notices"), (Topic::AuditBackfill, "sink.late")]
         {
             assert_eq!(check(topic, stage, 0), "", "{stage}");
         }

@@ -3,28 +3,40 @@
 //! Before it signs, the signer grows the log that it signed last by the leaves that the tiles hold, so that every
 //! checkpoint is consistent with the one before, and compares the root with that of the log's frontier. Where the two
 //! differ, where the log shrank, or where a witness has seen another past, it refuses, and says so for as long as that
-//! lasts; entries flow all the same.
+//! lasts; entries flow all the same. Witnesses whose cosignature a log's newest checkpoint lacks are asked again, also where
+//! the log does not grow.
 
+mod standing;
 mod witnesses;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use audit_log::{
     Hash,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, SignedCheckpoint},
     keys::{PrivateKey, PublicKey, origin},
     tree::OpenLog,
 };
-use chrono::{SubsecRound as _, Utc};
+use chrono::{SubsecRound as _, TimeDelta, Utc};
 use schemas::Timestamp;
-use sinks::log_store::{Signable, SigningStore};
+use sinks::log_store::{NewestCheckpoint, Signable, SigningStore};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use self::witnesses::Witnesses;
+use self::{
+    standing::Standing,
+    witnesses::{Cosigned, Witnesses},
+};
 
 /// Interval at which logs are checked for new entries to sign.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two rounds of asking for cosignatures that newest checkpoints lack.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(10);
+/// Most checkpoints of one such round: until all are done, no log is signed.
+const MAX_ASKED: usize = 64;
 /// Interval at which a process that does not sign checks whether another still does.
 const STANDBY: Duration = Duration::from_secs(5);
 
@@ -83,7 +95,7 @@ impl Refusal {
             }
             Self::RolledBack => "the log is shorter than its last checkpoint: was an old backup restored?",
             Self::WitnessDisagrees => {
-                "a witness has seen another past or a longer log: `weir verify --witness`"
+                "a witness has seen another past or a longer log: `weir verify --checkpoint` with its checkpoint says where"
             }
         }
     }
@@ -99,7 +111,9 @@ pub async fn run(config: SignerConfig, stop: CancellationToken) {
         witnesses: Witnesses::new(config.witnesses, config.client),
         keys: config.keys,
         logs: HashMap::new(),
-        refused: HashMap::new(),
+        standing: Standing::default(),
+        asked_at: None,
+        asked_last: String::new(),
     };
     let mut store: Option<SigningStore> = None;
     while !stop.is_cancelled() {
@@ -115,7 +129,7 @@ pub async fn run(config: SignerConfig, stop: CancellationToken) {
                     STANDBY
                 }
             },
-            Some(own) => match signer.turn(own).await {
+            Some(own) => match signer.turn(own, Utc::now()).await {
                 Ok(()) => INTERVAL,
                 Err(failure) => {
                     warn!(error = %failure, "cannot read the audit log to sign it; will retry");
@@ -136,41 +150,69 @@ struct Signer {
     witnesses: Witnesses,
     /// As they were signed last.
     logs: HashMap<String, OpenLog>,
-    refused: HashMap<String, Refusal>,
+    standing: Standing,
+    /// When cosignatures were asked for again, and for which log last.
+    asked_at: Option<Timestamp>,
+    asked_last: String,
 }
 
 impl Signer {
-    async fn turn(&mut self, store: &mut SigningStore) -> Result<(), sinks::log_store::StoreError> {
+    async fn turn(
+        &mut self,
+        store: &mut SigningStore,
+        now: Timestamp,
+    ) -> Result<(), sinks::log_store::StoreError> {
         for log in store.unsigned().await? {
-            let (name, outcome) = match log {
+            match log {
                 Ok(log) => {
-                    let outcome = self.sign(store, &log, Utc::now()).await?;
-                    (log.log, outcome)
+                    let outcome = self.sign(store, &log, now).await?;
+                    self.standing.settle(&log.log, outcome, now);
                 }
-                Err(name) => (name, Err(Refusal::RootsDiffer)),
-            };
-            self.note(&name, outcome.err());
+                Err(name) => self.standing.note(&name, Some(Refusal::RootsDiffer)),
+            }
         }
-        for refusal in Refusal::ALL {
-            let count = self.refused.values().filter(|own| **own == refusal).count();
-            let gauge = metrics::gauge!("weir_audit_log_refused", "reason" => refusal.name());
-            gauge.set(u32::try_from(count).unwrap_or(u32::MAX));
+        // A clock that was set back does not put the next round off.
+        let is_due = self.asked_at.is_none_or(|before| now < before || now - before >= ASK_AGAIN);
+        if is_due && !self.witnesses.is_empty() {
+            self.asked_at = Some(now);
+            self.ask_again(store).await?;
         }
+        self.standing.tell(now);
         Ok(())
     }
 
-    /// Keeps why a log is not signed, and says so once.
-    fn note(&mut self, log: &str, refusal: Option<Refusal>) {
-        let before = self.refused.remove(log);
-        if let Some(refusal) = refusal {
-            self.refused.insert(log.to_owned(), refusal);
-            // That there is no key is true of every log: it was said at the start.
-            if before != Some(refusal) && refusal != Refusal::NoKey {
-                error!(log, reason = refusal.name(), "the audit log is not signed: {}", refusal.advice());
+    /// Asks witnesses for the cosignatures that newest checkpoints lack, one log after another from where the round before
+    /// ended. A witness that does not answer ends the round: others wait.
+    async fn ask_again(&mut self, store: &mut SigningStore) -> Result<(), sinks::log_store::StoreError> {
+        let mut newest = store.newest_checkpoints().await?;
+        newest.sort_unstable_by(|a, b| a.log.cmp(&b.log));
+        let next = newest.partition_point(|own| own.log <= self.asked_last);
+        newest.rotate_left(next);
+        let names: HashSet<&str> = newest.iter().map(|own| own.log.as_str()).collect();
+        self.standing.forget_others(&names);
+        let mut asked = 0;
+        for NewestCheckpoint { log, note, signed_at } in &newest {
+            let Ok(signed) = SignedCheckpoint::parse(note) else { continue };
+            if !self.standing.may_be_cosigned(log) {
+                continue;
             }
-        } else if before.is_some() {
-            info!(log, "the audit log is signed again");
+            if self.witnesses.have_cosigned(&signed) {
+                self.standing.settle(log, Ok(Cosigned::ByAll), *signed_at);
+                continue;
+            }
+            self.standing.note_uncosigned(log, *signed_at);
+            if asked == MAX_ASKED {
+                continue;
+            }
+            asked += 1;
+            let outcome = self.witnesses.ask(store, log, &signed.checkpoint, note).await?;
+            if outcome == Ok(Cosigned::ByFewer) {
+                asked = MAX_ASKED;
+            }
+            self.standing.settle(log, outcome, *signed_at);
+            self.asked_last.clone_from(log);
         }
+        Ok(())
     }
 
     async fn sign(
@@ -178,7 +220,7 @@ impl Signer {
         store: &mut SigningStore,
         log: &Signable,
         now: Timestamp,
-    ) -> Result<Result<(), Refusal>, sinks::log_store::StoreError> {
+    ) -> Result<Result<Cosigned, Refusal>, sinks::log_store::StoreError> {
         let Some(key) = self.keys.first() else { return Ok(Err(Refusal::NoKey)) };
         let origin = origin(key.name(), &log.log);
         let grown = match self.grown(store, log).await? {
@@ -187,11 +229,11 @@ impl Signer {
         };
         // A clock that was set back makes no checkpoint older than the one before.
         let signed_at = log.signed_at.map_or(now, |before| before.max(now)).trunc_subsecs(0);
-        let checkpoint = Checkpoint {
-            origin,
-            size: grown.size(),
-            root: grown.frontier().root(),
-            extensions: log.first_offset.map(|offset| format!("first-offset {offset}")).into_iter().collect(),
+        let checkpoint =
+            Checkpoint { origin, size: grown.size(), root: grown.frontier().root(), extensions: Vec::new() };
+        let checkpoint = match log.first_offset {
+            Some(offset) => checkpoint.beginning_at(offset),
+            None => checkpoint,
         };
         let checkpoint = checkpoint.at(u64::try_from(signed_at.timestamp()).unwrap_or(0));
         let note = match checkpoint.sign(&self.keys) {
@@ -204,8 +246,7 @@ impl Signer {
         store.store(&log.log, &checkpoint, &note, signed_at).await?;
         metrics::counter!("weir_audit_checkpoints_total").increment(1);
         self.logs.insert(log.log.clone(), grown);
-        let cosigned = self.witnesses.ask(store, &log.log, &checkpoint, &note).await?;
-        Ok(cosigned)
+        self.witnesses.ask(store, &log.log, &checkpoint, &note).await
     }
 
     /// The log as it was signed last, grown by the leaves of the tiles; what is signed next.

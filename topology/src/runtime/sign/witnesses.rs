@@ -23,6 +23,13 @@ pub(super) struct Witnesses {
     seen: HashMap<(usize, String), u64>,
 }
 
+/// Whether all witnesses have cosigned a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cosigned {
+    ByAll,
+    ByFewer,
+}
+
 /// Answer of a witness.
 enum Answer {
     /// Lines of signatures.
@@ -38,30 +45,43 @@ impl Witnesses {
         Self { all, client, seen: HashMap::new() }
     }
 
-    /// Asks all of them, and keeps what they answer with the checkpoint. A witness that does not answer is asked again
-    /// with the next one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether each of them has cosigned.
+    pub(super) fn have_cosigned(&self, signed: &SignedCheckpoint) -> bool {
+        self.all.iter().all(|witness| signed.cosigned(&witness.key).is_ok())
+    }
+
+    /// Asks those that have not cosigned, and keeps what they answer with the checkpoint. A witness that does not answer is
+    /// asked again, with the next checkpoint or for this one.
     pub(super) async fn ask(
         &mut self,
         store: &mut SigningStore,
         log: &str,
         checkpoint: &Checkpoint,
         note: &str,
-    ) -> Result<Result<(), Refusal>, StoreError> {
+    ) -> Result<Result<Cosigned, Refusal>, StoreError> {
+        let Ok(signed) = SignedCheckpoint::parse(note) else { return Ok(Ok(Cosigned::ByFewer)) };
         let mut lines = Vec::new();
-        let mut agreed = Ok(());
+        let mut cosigned = Ok(Cosigned::ByAll);
         for index in 0..self.all.len() {
+            if signed.cosigned(&self.all[index].key).is_ok() {
+                continue;
+            }
             match self.ask_one(store, index, (log, checkpoint, note)).await? {
                 Ok(Some(line)) => lines.push(line),
-                Ok(None) => {}
-                Err(refusal) => agreed = Err(refusal),
+                Ok(None) => cosigned = cosigned.and(Ok(Cosigned::ByFewer)),
+                Err(refusal) => cosigned = Err(refusal),
             }
         }
         if !lines.is_empty()
-            && let Ok(note) = SignedCheckpoint::parse(note).and_then(|signed| signed.with_lines(&lines))
+            && let Ok(note) = signed.with_lines(&lines)
         {
             store.cosigned(log, checkpoint.size, &note).await?;
         }
-        Ok(agreed)
+        Ok(cosigned)
     }
 
     async fn ask_one(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemas::ParkReason;
-use sinks::{Batch, DeliveryError, HaltReason, Settlement, Sink, TopicPartition};
+use sinks::{Batch, DeliveryError, HaltReason, RefusedRecord, Settlement, Sink, TopicPartition};
 use tracing::{error, warn};
 
 use super::{FailingRecord, Job, Worker};
@@ -47,6 +47,13 @@ impl<S: Sink, T: Clock> Worker<S, T> {
             DeliveryError::Paused { wait, why } => {
                 self.say(&job.batch, &HaltReason::paused(why)).await;
                 self.obey_for(wait).await;
+                jobs.push(job);
+            }
+            DeliveryError::Refused(records) => {
+                // Its partition's limit counts them before any of them is parked.
+                for RefusedRecord { index, reason, detail } in records {
+                    job.batch.records[index].settlement = Settlement::Park { reason, detail };
+                }
                 jobs.push(job);
             }
             DeliveryError::Unavailable(why) => {

@@ -5,7 +5,7 @@ mod bench;
 use std::sync::Mutex;
 
 use schemas::ParkReason;
-use sinks::{RawRecord, RecordChanges};
+use sinks::{RawRecord, RecordChanges, RefusedRecord};
 
 use self::bench::{Bench, batch, holds, refused, tp};
 use super::{failing::PROBE_INTERVAL, *};
@@ -215,6 +215,33 @@ fn parking_stops_before_the_hundred_and_first_in_a_row() {
     let mut bench = Bench::new(|_| Ok(()));
     let asked = bench.deliver(batch(&[(0, &"p".repeat(150)), (1, "a")]));
     assert_eq!(asked, ["0:0..100 parked", "halt 0 parking_limit", "1:0..1 ok"]);
+}
+
+#[test]
+fn records_that_a_destination_refuses_are_counted_before_they_are_parked() {
+    // It names up to 60 at once of those that are still to be applied.
+    let mut bench = Bench::new(|batch| {
+        let applied = batch.records.iter().enumerate();
+        let refused: Vec<RefusedRecord> = applied
+            .filter(
+                |(_, record)| matches!(&record.settlement, Settlement::Apply(changes) if changes == &['x']),
+            )
+            .map(|(index, _)| RefusedRecord {
+                index,
+                reason: ParkReason::SiemRefused,
+                detail: "status 400".into(),
+            })
+            .take(60)
+            .collect();
+        if refused.is_empty() { Ok(()) } else { Err(DeliveryError::Refused(refused)) }
+    });
+    let asked = bench.deliver(batch(&[(0, &format!("aax{}", "a".repeat(9)))]));
+    assert_eq!(asked, ["0:0..12 some refused", "0:0..12 parked"], "one is parked, the others are applied");
+    let asked = bench.deliver(batch(&[(1, &"x".repeat(300)), (2, "a")]));
+    let parked: Vec<&String> = asked.iter().filter(|line| line.ends_with(" parked")).collect();
+    assert_eq!(parked, ["1:0..100 parked"], "{asked:?}");
+    assert!(asked.contains(&"halt 1 parking_limit".to_owned()), "{asked:?}");
+    assert!(asked.contains(&"2:0..1 ok".to_owned()), "another partition goes on: {asked:?}");
 }
 
 /// Without a record: only transactions' markers lie between.

@@ -71,6 +71,7 @@ impl Sink for Scripted {
             Err(DeliveryError::Interrupted(_)) => "broken off",
             Err(DeliveryError::TimedOut(_)) => "slow",
             Err(DeliveryError::Rejected { .. }) => "refused",
+            Err(DeliveryError::Refused(_)) => "some refused",
             Err(DeliveryError::Misconfigured(_)) => "misconfigured",
             Err(DeliveryError::Fenced) => "fenced",
         };
