@@ -22,10 +22,12 @@ const RULES: [Rule; 10] = [
                     AND (p.tenant_id IS NULL OR NOT legal_hold_keeps(p.tenant_id, NULL, NULL, NULL))",
         days: |policy| policy.settled_parked_days,
     },
-    // By event time. Exposures, scores and incidents stay as they are: they are sums of signals by the hour.
+    // By event time, whole hours. Exposures, scores and incidents stay as they are: they are sums of signals by the hour, and
+    // signals that come again are told by them.
     Rule {
         table: "risk_signal",
-        delete: "DELETE FROM risk_signal AS s WHERE s.occurred_at < $1
+        delete:
+            "DELETE FROM risk_signal AS s WHERE s.occurred_at < date_trunc('hour', $1::timestamptz, 'UTC')
                     AND NOT legal_hold_keeps(s.tenant_id, s.actor, s.entity, NULL)",
         days: |policy| policy.risk_days,
     },
@@ -44,14 +46,17 @@ const RULES: [Rule; 10] = [
                     AND NOT legal_hold_keeps(e.tenant_id, NULL, NULL, NULL)",
         days: |policy| policy.correlation_days,
     },
-    // What was told of events that are gone. No event is left that a late one could complete it with.
+    // What was told of events that are gone, as long as the signals: some of the events may be imported again. No event is left
+    // that a late one could complete it with.
     Rule {
         table: "risk_correlation_report",
         delete: "DELETE FROM risk_correlation_report AS r USING risk_correlation_group AS g
                   WHERE g.tenant_id = r.tenant_id AND g.rule_id = r.rule_id AND g.group_key = r.group_key
                     AND r.occurred_at < $1 - 2 * make_interval(secs => g.longest_seconds::float8)
                     AND NOT legal_hold_keeps(r.tenant_id, NULL, NULL, NULL)",
-        days: |policy| policy.correlation_days,
+        days: |policy| {
+            policy.correlation_days.zip(policy.risk_days).map(|(events, signals)| events.max(signals))
+        },
     },
     // A group comes back with its next event. The newest instant is compared again once the row is locked.
     Rule {

@@ -117,7 +117,9 @@ async fn a_tenants_or_a_classs_own_time_and_a_hold_count_for_its_entries_alone()
     let of = |tenant: &str| entries.iter().filter(|entry| entry.tenant.as_str() == tenant).count() as u64;
     let kept = entries.iter().filter(|entry| {
         entry.tenant.as_str() == "acme"
-            && (entry.actor == held || entry.resource.as_deref() == Some(held.as_str()))
+            && (entry.actor == held
+                || entry.resource.as_deref() == Some(held.as_str())
+                || entry.other_resources.contains(&held))
     });
     let kept = kept.count() as u64;
     place.decide(GovernanceKind::HoldPlaced, ("person", &held), "").await;
@@ -133,6 +135,28 @@ async fn a_tenants_or_a_classs_own_time_and_a_hold_count_for_its_entries_alone()
     assert_eq!((removed.entries, removed.partitions), (kept, 1), "released, it goes");
     let report = place.verify().await;
     assert_eq!((report.ok, report.retired[0].entries), (true, ENTRIES as u64));
+}
+
+#[tokio::test]
+async fn a_hold_keeps_what_names_its_resource_in_any_place() {
+    let mut place = Place::new().await;
+    let entries = entries(ENTRIES);
+    let behind = entries.iter().find(|entry| !entry.other_resources.is_empty()).expect("several resources");
+    let held = behind.other_resources[0].clone();
+    place.append(&entries, 100).await;
+    relayed(&mut place, ENTRIES).await;
+    let kept = entries.iter().filter(|entry| {
+        entry.resource.as_deref() == Some(held.as_str()) || entry.other_resources.contains(&held)
+    });
+    let kept = kept.count() as u64;
+    place.decide(GovernanceKind::HoldPlaced, ("resource", &held), "").await;
+    let removed = retire(&policy(&place, 90, Vec::new()), after_days(91)).await;
+    assert_eq!(removed.entries, ENTRIES as u64 - kept, "all but what is held");
+    let report = place.verify().await;
+    assert_eq!((report.first_fault, report.entries), (None, kept));
+    let waits =
+        format!("SELECT count(*) WHERE legal_hold_on('acme', '{}') = 'resource {held}'", behind.actor);
+    assert_eq!(place.number(&waits).await, 1, "whoever did it waits to be erased");
 }
 
 #[tokio::test]
@@ -311,7 +335,7 @@ async fn old_facts_go_by_their_own_rules_and_a_hold_keeps_its_own() {
         ["risk_signal", "risk_unusable", "risk_correlation_event"].map(|table| of_table(&removed, table));
     assert_eq!(gone, [2, 2, 2], "of ada's signals none, of the group those older than 30 and 80 days");
     let gone = ["risk_correlation_report", "risk_correlation_group"].map(|table| of_table(&removed, table));
-    assert_eq!(gone, [2, 2], "those older than 30 and 80 days");
+    assert_eq!(gone, [1, 1], "those older than the signals' 180 and 80 days");
     let gone = ["risk_first_seen", "risk_first_seen_group"].map(|table| of_table(&removed, table));
     assert_eq!(gone, [6, 2], "by their newest event, whenever a value was first seen");
     place.decide(GovernanceKind::HoldReleased, ("person", "ada"), "").await;

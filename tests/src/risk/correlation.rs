@@ -194,3 +194,109 @@ async fn a_busy_group_is_not_read_again_once_it_is_reported() {
     let read = read_by(&mut place, &more, [500, 0, 0, 0]).await;
     assert!(read < 500, "{read} entries for 500 events of a group that has 4,000 and its report");
 }
+
+/// Rules that are met by events that lie far apart, each in two versions.
+fn rare_rules() -> Vec<(&'static str, [CorrelationTerms; 2])> {
+    let names = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>();
+    let terms = |condition| CorrelationTerms { timespan_seconds: 2_400, condition };
+    let spread = terms(CorrelationCondition::ValueCount(6));
+    let shorter = CorrelationTerms { timespan_seconds: 600, ..spread.clone() };
+    let ordered = terms(CorrelationCondition::TemporalOrdered(names(&["c", "d"])));
+    let backwards = terms(CorrelationCondition::TemporalOrdered(names(&["d", "c", "a"])));
+    let never = terms(CorrelationCondition::TemporalOrdered(names(&["d", "c", "d"])));
+    let each = terms(CorrelationCondition::Temporal(names(&["a", "c", "d"])));
+    let any = terms(CorrelationCondition::TemporalAny(vec![names(&["c", "d"])]));
+    let different = terms(CorrelationCondition::TemporalCount(4));
+    vec![
+        ("spread", [spread.clone(), shorter]),
+        ("then", [ordered.clone(), backwards]),
+        ("never", [never.clone(), never]),
+        ("each", [each, any.clone()]),
+        ("different", [different, any]),
+        ("changed", [spread, ordered]),
+    ]
+}
+
+/// Events of one group in the order of their times, so dense that a timespan holds 600 of them.
+fn dense(seed: u64) -> Vec<Event> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let event = |n: u64| -> Event {
+        let (second, frequent) = (dice.random_range(0..2_usize), dice.random_range(0..4_usize));
+        let reference = match n {
+            200 | 1_000 => "c",
+            600 => "d",
+            _ => ["a", "b"][second],
+        };
+        let value = match n {
+            334 | 1_000 => "x",
+            640 | 1_010 => "y",
+            _ => ["s", "t", "u", "v"][frequent],
+        };
+        let of_rule = |(rule, [even, odd]): (&str, [CorrelationTerms; 2])| {
+            let mut part = part(n, rule, ("g", reference), i64::try_from(n * 4).expect("small"));
+            part.terms = if n.is_multiple_of(2) { even } else { odd };
+            if matches!(part.terms.condition, CorrelationCondition::ValueCount(_)) {
+                value.clone_into(&mut part.value);
+            }
+            counted(part)
+        };
+        rare_rules().into_iter().map(of_rule).collect()
+    };
+    (0..1_800).map(event).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_groups_report_the_same_events_however_they_come() {
+    let events = dense(5);
+    let (mut place, expected_tables) = built(&events, 1, 1_800).await;
+    let expected = expected(&events);
+    let is_reported = |rule: &str| expected.iter().any(|(found, _)| found == rule);
+    let silent: Vec<&str> =
+        rare_rules().iter().map(|(rule, _)| *rule).filter(|rule| !is_reported(rule)).collect();
+    assert_eq!(silent, ["never"], "{expected:?}");
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "SELECT rule_id, event_id::text FROM risk_signal WHERE entity = 'everybody' ORDER BY 1, 2",
+    )
+    .fetch_all(&mut place.owner)
+    .await
+    .expect("rows");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    let late = [&events[..700], &events[900..], &events[700..900]].concat();
+    for (events, partitions, size) in [(&events, 1, 30), (&events, 3, 20), (&late, 2, 50)] {
+        let (_, found) = built(events, partitions, size).await;
+        for (table, (found, expected)) in TABLES.iter().zip(found.iter().zip(&expected_tables)) {
+            assert_eq!(found, expected, "{table}, {partitions} partitions, {size} at a time");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_busy_group_whose_condition_is_never_met_is_not_read_whole() {
+    let names = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>();
+    let rules = [
+        ("spread", CorrelationCondition::ValueCount(5)),
+        ("each", CorrelationCondition::Temporal(names(&["a", "b", "c"]))),
+        ("then", CorrelationCondition::TemporalOrdered(names(&["a", "b", "c"]))),
+    ];
+    for (rule, condition) in rules {
+        let mut place = Place::new().await;
+        let event = |n: u64| {
+            let seconds = i64::try_from(n / 10).expect("small");
+            let mut part = part(n, rule, ("g", if n.is_multiple_of(2) { "a" } else { "b" }), seconds);
+            if rule == "spread" {
+                part.value = (n % 3).to_string();
+            }
+            part.terms = CorrelationTerms { timespan_seconds: 3_000, condition: condition.clone() };
+            vec![counted(part)]
+        };
+        let mut member = place.member(0).await;
+        for batch in 0..4 {
+            member.deliver(&(batch * 1_000..(batch + 1) * 1_000).map(event).collect::<Vec<_>>()).await;
+        }
+        ended(&mut place, member).await;
+        let more: Vec<Event> = (4_000..4_050).map(event).collect();
+        let read = read_by(&mut place, &more, [50, 0, 0, 0]).await;
+        assert!(read < 2_000, "{rule}: {read} entries for 50 events of a group of which 4,000 count");
+        assert!(place.dump("risk_signal").await.is_empty(), "{rule}");
+    }
+}

@@ -5,6 +5,7 @@ mod bounds;
 mod correlation;
 mod first_seen;
 pub(crate) mod fixture;
+mod imported_again;
 mod incidents;
 mod rebuild;
 mod reload;

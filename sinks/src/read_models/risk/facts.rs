@@ -1,7 +1,10 @@
 //! The facts' own tables: one statement each.
 
+mod retired;
+
 use std::collections::{BTreeSet, HashMap};
 
+pub(super) use retired::retired;
 use schemas::{
     EventId, TenantId,
     changes::{

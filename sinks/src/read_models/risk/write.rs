@@ -1,5 +1,7 @@
 //! Writing risk: the facts, and in the same transaction what follows from them.
 
+use std::collections::BTreeSet;
+
 use schemas::changes::RiskChange;
 use sqlx::PgConnection;
 
@@ -23,12 +25,20 @@ pub struct RiskSignals {
     exposures: ExposureCache,
     /// Signals on their way to the table.
     copied: CopyRows,
+    /// Places of those facts of the last write that retention had removed.
+    retired: BTreeSet<usize>,
 }
 
 impl RiskSignals {
     /// The model; everything lies in the database.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The facts that count.
+    fn counted<'a>(&self, facts: &[Fact<'a, RiskChange>]) -> Vec<Fact<'a, RiskChange>> {
+        let counted = facts.iter().enumerate().filter(|(place, _)| !self.retired.contains(place));
+        counted.map(|(_, fact)| *fact).collect()
     }
 }
 
@@ -80,7 +90,9 @@ impl ReadModel for RiskSignals {
         facts: &[Fact<'_, RiskChange>],
         path: WritePath,
     ) -> sqlx::Result<()> {
-        facts::write(tx, facts, path, &mut self.copied).await
+        self.retired = facts::retired(tx, facts).await?;
+        let counted = self.counted(facts);
+        facts::write(tx, &counted, path, &mut self.copied).await
     }
 
     async fn fold(
@@ -88,10 +100,11 @@ impl ReadModel for RiskSignals {
         tx: &mut PgConnection,
         new: &[Fact<'_, RiskChange>],
     ) -> sqlx::Result<Vec<Outgoing>> {
-        let correlated = correlation::complete(tx, &mut self.rules, new).await?;
-        let seen = first_seen::complete(tx, (&mut self.rules, &mut self.known), new).await?;
+        let new = self.counted(new);
+        let correlated = correlation::complete(tx, &mut self.rules, &new).await?;
+        let seen = first_seen::complete(tx, (&mut self.rules, &mut self.known), &new).await?;
         let correlated = correlated.and(seen);
-        fold::fold(tx, &mut self.rules, &mut self.exposures, new, &correlated).await
+        fold::fold(tx, &mut self.rules, &mut self.exposures, &new, &correlated).await
     }
 
     fn committed(&mut self) {

@@ -10,11 +10,16 @@ use schemas::{
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{super::rules::Rules, Open};
+use super::{
+    super::rules::{Rules, encoded},
+    Open,
+};
 use crate::read_models::risk::{entity_facts::place, table::GroupSpan};
 
 /// Most rules that a correlation refers to, each of which may fire on one event.
 const MAX_ROWS_OF_EVENT: i64 = 32;
+/// Events of a group that are read at once; where there are more, those that decide are looked for one by one.
+const FEW_EVENTS: i64 = 256;
 
 /// A stored event of a group.
 pub(super) struct Stored {
@@ -43,8 +48,8 @@ pub(super) async fn events_around(
     rules: &mut Rules,
     open: &[Open<'_>],
 ) -> sqlx::Result<Vec<Vec<Stored>>> {
-    let spans: Vec<GroupSpan<'_>> = open.iter().map(Open::span).collect();
-    let mut stored: Vec<Vec<Stored>> = open.iter().map(|_| Vec::new()).collect();
+    let mut around = Around::nothing_yet(open);
+    let all: Vec<usize> = (0..open.len()).collect();
     let within = sqlx::query(
         "SELECT a.nth, e.occurred_at, e.event_id, e.reference, e.value, e.rule_key
            FROM unnest($1::risk_group[]) WITH ORDINALITY
@@ -52,119 +57,207 @@ pub(super) async fn events_around(
            JOIN risk_correlation_event AS e USING (tenant_id, rule_id, group_key)
           WHERE e.occurred_at BETWEEN a.oldest_at AND a.newest_at",
     )
-    .bind(&spans)
+    .bind(around.spans(&all))
     .fetch_all(&mut *tx)
     .await?;
-    read(tx, rules, (open, &mut stored), within).await?;
-    let wanted: Vec<Before> = stored.iter().map(|events| Before::wanted_by(events)).collect();
-    let before = sqlx::query(
-        "SELECT nth, occurred_at, event_id, reference, value, rule_key FROM (
-           SELECT DISTINCT ON (a.nth, e.of) a.nth, e.*
-             FROM unnest($1::risk_group[]) WITH ORDINALITY
-                    AS a(tenant_id, rule_id, group_key, longest_seconds, oldest_at, newest_at, nth)
-             JOIN unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS b(one_per, at_most, nth) USING (nth)
-            CROSS JOIN LATERAL (
-                  SELECT e.occurred_at, e.event_id, e.reference, e.value, e.rule_key,
-                         CASE b.one_per WHEN 'value' THEN e.value COLLATE \"C\" WHEN 'reference' THEN e.reference
-                                        ELSE e.event_id::text || e.reference END AS of
-                    FROM risk_correlation_event AS e
-                   WHERE e.tenant_id = a.tenant_id AND e.rule_id = a.rule_id AND e.group_key = a.group_key
-                     AND e.occurred_at < a.oldest_at
-                     AND e.occurred_at > a.oldest_at - make_interval(secs => a.longest_seconds::float8)
-                   ORDER BY e.occurred_at DESC LIMIT b.at_most) AS e
-            ORDER BY a.nth, e.of, e.occurred_at DESC) AS latest",
+    around.add(tx, rules, &all, &within).await?;
+    let wanted: Vec<Before> = around.events.iter().map(|events| Before::wanted_by(events)).collect();
+    let latest = sqlx::query(
+        "SELECT a.nth, e.*
+           FROM unnest($1::risk_group[]) WITH ORDINALITY
+                  AS a(tenant_id, rule_id, group_key, longest_seconds, oldest_at, newest_at, nth)
+           JOIN unnest($2::bigint[]) WITH ORDINALITY AS b(latest, nth) USING (nth)
+          CROSS JOIN LATERAL (
+                SELECT e.occurred_at, e.event_id, e.reference, e.value, e.rule_key
+                  FROM risk_correlation_event AS e
+                 WHERE e.tenant_id = a.tenant_id AND e.rule_id = a.rule_id AND e.group_key = a.group_key
+                   AND e.occurred_at < a.oldest_at
+                   AND e.occurred_at > a.oldest_at - make_interval(secs => a.longest_seconds::float8)
+                 ORDER BY e.occurred_at DESC LIMIT b.latest) AS e",
     )
-    .bind(&spans)
-    .bind(wanted.iter().map(Before::one_per).collect::<Vec<_>>())
-    .bind(wanted.iter().map(Before::at_most).collect::<Vec<_>>())
+    .bind(around.spans(&all))
+    .bind(wanted.iter().map(|wanted| wanted.latest).collect::<Vec<_>>())
     .fetch_all(&mut *tx)
     .await?;
-    read(tx, rules, (open, &mut stored), before).await?;
-    Ok(stored)
+    around.add(tx, rules, &all, &latest).await?;
+    around.step_through(tx, rules, &busy(&wanted, &latest, &all)?).await?;
+    Ok(around.events)
 }
 
-async fn read(
-    tx: &mut PgConnection,
-    rules: &mut Rules,
-    (open, stored): (&[Open<'_>], &mut [Vec<Stored>]),
-    rows: Vec<PgRow>,
-) -> sqlx::Result<()> {
-    let places: Vec<usize> = (0..open.len()).collect();
-    let mut keys: BTreeSet<(&str, i64)> = BTreeSet::new();
-    for row in &rows {
-        keys.insert((open[place(row, &places)?].key.tenant, row.try_get("rule_key")?));
+/// The groups that have more events before the new ones than were read, with what else decides them.
+fn busy<'w>(wanted: &'w [Before], latest: &[PgRow], all: &[usize]) -> sqlx::Result<Vec<(usize, &'w Before)>> {
+    let mut read: Vec<i64> = vec![0; wanted.len()];
+    for row in latest {
+        read[place(row, all)?] += 1;
     }
-    rules.read(tx, keys).await?;
-    for row in &rows {
-        let place = place(row, &places)?;
-        stored[place].push(Stored {
-            occurred_at: row.try_get("occurred_at")?,
-            event_id: row.try_get("event_id")?,
-            reference: row.try_get("reference")?,
-            value: row.try_get("value")?,
-            terms: rules.terms(open[place].key.tenant, row.try_get("rule_key")?)?,
-        });
-    }
-    Ok(())
+    let is_cut_off = |(place, wanted): &(usize, &Before)| read[*place] >= wanted.latest;
+    Ok(wanted.iter().enumerate().filter(is_cut_off).collect())
 }
 
-/// Bound on the earlier events that are read beside those that may complete a correlation: enough to decide
-/// the condition. Without it, a busy group would be read again and again.
-enum Before {
-    /// The latest events, up to this number: older ones add nothing.
-    Latest(i64),
-    /// The latest event of each value.
-    OfEachValue,
-    /// The latest event of each rule.
-    OfEachReference,
-    All,
+/// Events of groups, as they are read.
+struct Around<'o> {
+    open: &'o [Open<'o>],
+    /// By group.
+    events: Vec<Vec<Stored>>,
+}
+
+impl<'o> Around<'o> {
+    fn nothing_yet(open: &'o [Open<'o>]) -> Self {
+        Self { open, events: open.iter().map(|_| Vec::new()).collect() }
+    }
+
+    fn spans(&self, places: &[usize]) -> Vec<GroupSpan<'o>> {
+        places.iter().map(|place| self.open[*place].span()).collect()
+    }
+
+    /// Adds rows of the groups at these places; `nth` counts them. Some may be there already: an event counts once.
+    async fn add(
+        &mut self,
+        tx: &mut PgConnection,
+        rules: &mut Rules,
+        places: &[usize],
+        rows: &[PgRow],
+    ) -> sqlx::Result<()> {
+        let open = self.open;
+        let mut keys: BTreeSet<(&str, i64)> = BTreeSet::new();
+        for row in rows {
+            keys.insert((open[place(row, places)?].key.tenant, row.try_get("rule_key")?));
+        }
+        rules.read(tx, keys).await?;
+        for row in rows {
+            let place = place(row, places)?;
+            self.events[place].push(Stored {
+                occurred_at: row.try_get("occurred_at")?,
+                event_id: row.try_get("event_id")?,
+                reference: row.try_get("reference")?,
+                value: row.try_get("value")?,
+                terms: rules.terms(open[place].key.tenant, row.try_get("rule_key")?)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Adds the events before the new ones that decide busy groups, by steps from one value or rule to the next.
+    async fn step_through(
+        &mut self,
+        tx: &mut PgConnection,
+        rules: &mut Rules,
+        busy: &[(usize, &Before)],
+    ) -> sqlx::Result<()> {
+        let by_value = busy.iter().filter(|(_, wanted)| wanted.of_each_value);
+        let places: Vec<usize> = by_value.map(|(place, _)| *place).collect();
+        if !places.is_empty() {
+            let rows = sqlx::query(
+                "SELECT a.nth, e.*
+                   FROM unnest($1::risk_group[]) WITH ORDINALITY
+                          AS a(tenant_id, rule_id, group_key, longest_seconds, oldest_at, newest_at, nth)
+                  CROSS JOIN LATERAL weir_correlation_latest(a.tenant_id, a.rule_id, a.group_key,
+                          a.oldest_at - make_interval(secs => a.longest_seconds::float8), a.oldest_at) AS e",
+            )
+            .bind(self.spans(&places))
+            .fetch_all(&mut *tx)
+            .await?;
+            self.add(tx, rules, &places, &rows).await?;
+        }
+        let (mut places, mut lists) = (Vec::new(), Vec::new());
+        for (place, wanted) in busy {
+            for in_order in &wanted.chains {
+                places.push(*place);
+                lists.push(encoded(in_order));
+            }
+        }
+        if !places.is_empty() {
+            let rows = sqlx::query(
+                "SELECT a.nth, e.*
+                   FROM unnest($1::risk_group[]) WITH ORDINALITY
+                          AS a(tenant_id, rule_id, group_key, longest_seconds, oldest_at, newest_at, nth)
+                   JOIN unnest($2::text[]) WITH ORDINALITY AS b(rules, nth) USING (nth)
+                  CROSS JOIN LATERAL weir_correlation_chains(a.tenant_id, a.rule_id, a.group_key,
+                          a.oldest_at - make_interval(secs => a.longest_seconds::float8), a.oldest_at,
+                          b.rules::jsonb) AS e",
+            )
+            .bind(self.spans(&places))
+            .bind(lists)
+            .fetch_all(&mut *tx)
+            .await?;
+            self.add(tx, rules, &places, &rows).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The earlier events that decide the conditions of those that may complete a correlation. Without a bound, a busy group
+/// would be read again and again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Before {
+    /// The latest events, up to this number. If there are no more, nothing else is needed.
+    latest: i64,
+    /// The latest event of each value and rule.
+    of_each_value: bool,
+    /// For each of these lists, the latest events that follow each other in its order.
+    chains: BTreeSet<Vec<String>>,
 }
 
 impl Before {
-    /// The bound that the conditions of these events need.
     fn wanted_by(events: &[Stored]) -> Self {
-        let terms: BTreeSet<&CorrelationTerms> = events.iter().map(|event| &*event.terms).collect();
-        let mut wanted: Option<Self> = None;
+        Self::of(events.iter().map(|event| &*event.terms).collect())
+    }
+
+    /// What conditions need.
+    fn of(terms: BTreeSet<&CorrelationTerms>) -> Self {
+        let mut before = Self::default();
         for terms in terms {
-            let by_terms = match terms.condition {
+            match &terms.condition {
                 CorrelationCondition::EventCount(n) => {
-                    Self::Latest(i64::try_from(n).unwrap_or(i64::MAX).saturating_mul(MAX_ROWS_OF_EVENT))
+                    let events = i64::try_from(*n).unwrap_or(i64::MAX);
+                    before.latest = before.latest.max(events.saturating_mul(MAX_ROWS_OF_EVENT));
                 }
-                CorrelationCondition::ValueCount(_) | CorrelationCondition::ImpossibleTravel(_) => {
-                    Self::OfEachValue
+                CorrelationCondition::ValueCount(_)
+                | CorrelationCondition::ImpossibleTravel(_)
+                | CorrelationCondition::Temporal(_)
+                | CorrelationCondition::TemporalAny(_)
+                | CorrelationCondition::TemporalCount(_) => before.of_each_value = true,
+                CorrelationCondition::TemporalOrdered(rules) => {
+                    before.chains.insert(rules.clone());
                 }
                 // Events of which the first of each value counts are kept elsewhere, and by value.
-                CorrelationCondition::Temporal(_)
-                | CorrelationCondition::TemporalAny(_)
-                | CorrelationCondition::TemporalCount(_)
-                | CorrelationCondition::FirstSeen(_)
+                CorrelationCondition::FirstSeen(_)
                 | CorrelationCondition::TumblingEventCount(_)
-                | CorrelationCondition::TumblingValueCount(_) => Self::OfEachReference,
-                CorrelationCondition::TemporalOrdered(_) => Self::All,
-            };
-            wanted = Some(match (wanted, by_terms) {
-                (None, only) => only,
-                (Some(Self::Latest(one)), Self::Latest(other)) => Self::Latest(one.max(other)),
-                (Some(Self::OfEachValue), Self::OfEachValue) => Self::OfEachValue,
-                (Some(Self::OfEachReference), Self::OfEachReference) => Self::OfEachReference,
-                _ => Self::All,
-            });
+                | CorrelationCondition::TumblingValueCount(_) => {}
+            }
         }
-        wanted.unwrap_or(Self::All)
+        if before.of_each_value || !before.chains.is_empty() {
+            before.latest = before.latest.max(FEW_EVENTS);
+        }
+        before
     }
+}
 
-    fn one_per(&self) -> &'static str {
-        match self {
-            Self::OfEachValue => "value",
-            Self::OfEachReference => "reference",
-            Self::Latest(_) | Self::All => "event",
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn at_most(&self) -> Option<i64> {
-        match self {
-            Self::Latest(rows) => Some(*rows),
-            Self::OfEachValue | Self::OfEachReference | Self::All => None,
-        }
+    #[test]
+    fn of_a_busy_group_what_decides_every_version_of_its_rule_is_read() {
+        let ordered = ["a", "b"].map(str::to_owned).to_vec();
+        let check = |conditions: &[CorrelationCondition], expected: (i64, bool, usize)| {
+            let terms: Vec<CorrelationTerms> = conditions
+                .iter()
+                .map(|condition| CorrelationTerms { timespan_seconds: 60, condition: condition.clone() })
+                .collect();
+            let before = Before::of(terms.iter().collect());
+            let found = (before.latest, before.of_each_value, before.chains.len());
+            assert_eq!(found, expected, "{conditions:?}");
+        };
+        let (few, many) = (CorrelationCondition::EventCount(2), CorrelationCondition::EventCount(100));
+        let (values, in_order) =
+            (CorrelationCondition::ValueCount(3), CorrelationCondition::TemporalOrdered(ordered));
+        check(&[], (0, false, 0));
+        check(&[CorrelationCondition::FirstSeen(20)], (0, false, 0));
+        check(std::slice::from_ref(&few), (64, false, 0));
+        check(&[few, many.clone()], (3_200, false, 0));
+        check(std::slice::from_ref(&values), (FEW_EVENTS, true, 0));
+        check(std::slice::from_ref(&in_order), (FEW_EVENTS, false, 1));
+        check(&[many, values, in_order], (3_200, true, 1));
     }
 }

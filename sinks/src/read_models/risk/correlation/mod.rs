@@ -4,7 +4,7 @@
 //! The groups of new events are locked in order, so that of two writers the second sees what the first has
 //! stored. A condition is reported once for a group and a clock hour, by the first event of the hour that
 //! completes it: so for an hour that has its report, only events older than the report are read, and a busy
-//! group is not read again and again.
+//! group is not read again and again. Of a busy group without a report, those events are read that decide its condition.
 
 mod around;
 pub(super) mod first_seen;

@@ -234,7 +234,8 @@ async fn signals(
     Ok(found)
 }
 
-/// Writes those signals that are not there yet, and answers with them: an event may be the report of two groups.
+/// Writes those signals that are not there yet and were not removed by retention, and answers with them: an event may be the
+/// report of two groups.
 pub(super) async fn store_signals(
     tx: &mut PgConnection,
     rules: &Rules,
@@ -249,6 +250,10 @@ pub(super) async fn store_signals(
     let known: Vec<bool> = facts::stored_content(tx, &all).await?.iter().map(Option::is_some).collect();
     let mut known = known.into_iter();
     reported.retain(|_| known.next() == Some(false));
+    let new: Vec<Fact<'_, RiskChange>> = reported.iter().map(Reported::fact).collect();
+    let retired = facts::retired(tx, &new).await?;
+    let mut places = 0_usize..;
+    reported.retain(|_| places.next().is_some_and(|place| !retired.contains(&place)));
     let new: Vec<Fact<'_, RiskChange>> = reported.iter().map(Reported::fact).collect();
     let mut of_signals = Vec::new();
     for fact in &new {
