@@ -15,6 +15,7 @@ use schemas::{
 };
 use serde_json::json;
 use sqlx::{PgConnection, PgPool, Row};
+use tracing::warn;
 
 use crate::{
     batch::TopicPartition,
@@ -50,7 +51,8 @@ impl CostOutlook {
         Ok(Self { pool: writer_pool(database_url, CONNECTIONS)?, done: None })
     }
 
-    /// One round; the number of new findings. 0 as well while another process is at work, or if nothing has changed.
+    /// One round; the number of new findings. 0 as well while another process is at work, or if nothing has changed. A tenant
+    /// whose costs cannot be read is logged and looked at again in the next round; the others are not affected.
     pub async fn round(&mut self, now: Timestamp) -> Result<u64, ReadError> {
         let today = now.date_naive();
         let mut lock = self.pool.begin().await?;
@@ -69,15 +71,30 @@ impl CostOutlook {
         )
         .fetch_all(&mut *lock)
         .await?;
-        let mut told = 0;
+        let (mut told, mut is_complete) = (0, true);
         for tenant in tenants.iter().filter_map(|tenant| TenantId::new(tenant).ok()) {
-            let mut found = self.forecasts(&tenant, now).await?;
-            found.extend(self.anomalies(&tenant, now).await?);
-            told += self.report(&tenant, &found).await?;
+            match self.of_tenant(&tenant, now).await {
+                Ok(found) => told += found,
+                Err(error) => {
+                    // Where the database is away, no other tenant can be read either.
+                    sqlx::query("SELECT").execute(&mut *lock).await?;
+                    warn!(%tenant, %error, "cannot look for findings about the costs of a tenant; will try again");
+                    is_complete = false;
+                }
+            }
         }
         lock.rollback().await?;
-        self.done = Some((today, applied));
+        if is_complete {
+            self.done = Some((today, applied));
+        }
         Ok(told)
+    }
+
+    /// Finds and reports what is new about a tenant; the number of new findings.
+    async fn of_tenant(&self, tenant: &TenantId, now: Timestamp) -> Result<u64, ReadError> {
+        let mut found = self.forecasts(tenant, now).await?;
+        found.extend(self.anomalies(tenant, now).await?);
+        self.report(tenant, &found).await
     }
 
     /// Thresholds that forecasts reach and spending has not.

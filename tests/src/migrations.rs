@@ -14,7 +14,10 @@ const SMALL_TABLES: [&str; 1] = ["compliance_waiver"];
 const STOPS_A_STAGE: [i64; 1] = [120];
 
 /// Migrations that build an index while the writers of its table wait, as `docs/upgrading.md` says.
-const HOLDS_WRITERS_UP: [i64; 2] = [130, 166];
+const HOLDS_WRITERS_UP: [i64; 4] = [130, 166, 170, 171];
+
+/// Migrations that leave a role those columns of a small table which the release before reads.
+const LEAVES_WHAT_IS_READ: [i64; 1] = [173];
 
 /// The migration without comments, in lower case, with single spaces.
 fn plain(sql: &str) -> String {
@@ -83,7 +86,8 @@ fn unreleased_migrations_only_add() {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
         let number: i64 = name.split('_').next().and_then(|number| number.parse().ok()).expect("a number");
-        let is_excused = STOPS_A_STAGE.contains(&number) || HOLDS_WRITERS_UP.contains(&number);
+        let excused = [&STOPS_A_STAGE[..], &HOLDS_WRITERS_UP, &LEAVES_WHAT_IS_READ].concat();
+        let is_excused = excused.contains(&number);
         if known.contains(&number) || is_excused {
             continue;
         }

@@ -79,6 +79,49 @@ pub fn judge(stand: &BudgetStand, monthly: Decimal, today: NaiveDate) -> Option<
     })
 }
 
+/// Verdict of a hard budget in another currency than the plan's estimate: it warns, because nothing can be compared.
+pub fn other_currency(stand: &BudgetStand, monthly: Decimal, currency: &str) -> BudgetVerdict {
+    let BudgetStand { budget, currency: own, .. } = stand;
+    let reason = format!(
+        "the {} budget {budget} is in {own}, and the price list in {currency}: the plan, which adds {} {currency} by the month, is \
+         not held against it. Import prices in {own} (`weir prices import`), or set the budget in {currency}.",
+        stand.enforcement.name(),
+        monthly.round_dp(2).normalize(),
+    );
+    BudgetVerdict { enforcement: Enforcement::Soft, ..without_plan(stand, Decimal::ZERO, reason) }
+}
+
+/// Verdict of a hard budget that was left over because a plan adds to more budgets than it is held against: it denies. What
+/// is spent of it was not read.
+pub fn left_over(stand: &BudgetStand, monthly: Decimal, judged: usize) -> BudgetVerdict {
+    let reason = format!(
+        "the {} budget {} was not judged: the plan adds to more than {judged} budgets, and a plan is held against {judged}. Divide \
+         the plan, or merge budgets.",
+        stand.enforcement.name(),
+        stand.budget,
+    );
+    without_plan(stand, monthly, reason)
+}
+
+fn without_plan(stand: &BudgetStand, monthly: Decimal, reason: String) -> BudgetVerdict {
+    let expected = stand.forecast.map_or(stand.spent, |forecast| forecast.max(stand.spent));
+    let two = |amount: Decimal| amount.round_dp(2).normalize();
+    BudgetVerdict {
+        budget: stand.budget.clone(),
+        enforcement: stand.enforcement,
+        period_start: stand.period_start,
+        period_end: stand.period_end,
+        amount: stand.amount.normalize(),
+        currency: stand.currency.clone(),
+        spent: stand.spent.normalize(),
+        forecast: stand.forecast.map(two),
+        monthly_delta: monthly.normalize(),
+        expected: two(expected),
+        over: Decimal::ZERO,
+        reason,
+    }
+}
+
 /// Whether any of the verdicts denies the plan.
 pub fn denies(verdicts: &[BudgetVerdict]) -> bool {
     verdicts.iter().any(|verdict| verdict.enforcement == Enforcement::Hard)
@@ -163,6 +206,24 @@ mod tests {
         }
         assert!(found.contains("Let the plan cost 50 USD less by the month, or raise the budget"), "{found}");
         assert!(reason(stand("1200", None), "10").contains("used up without it"));
+    }
+
+    #[test]
+    fn a_hard_budget_that_cannot_be_compared_warns_and_names_the_cure() {
+        let verdict = other_currency(&stand("700", Some("900")), decimal("150"), "EUR");
+        for part in ["hard budget cloud", "in USD", "150 EUR", "weir prices import"] {
+            assert!(verdict.reason.contains(part), "{part}: {}", verdict.reason);
+        }
+        assert_eq!((verdict.enforcement, verdict.currency.as_str()), (Enforcement::Soft, "USD"));
+        assert_eq!((verdict.expected, verdict.over), (decimal("900"), Decimal::ZERO));
+        assert!(!denies(&[verdict]));
+    }
+
+    #[test]
+    fn a_hard_budget_that_is_left_over_denies() {
+        let verdict = left_over(&stand("0", None), decimal("150"), 100);
+        assert!(verdict.reason.contains("more than 100 budgets"), "{}", verdict.reason);
+        assert!(denies(&[verdict]));
     }
 
     #[test]

@@ -170,9 +170,14 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// Whether a resource is only read: a data source, or an ephemeral resource.
+fn is_in_no_state(resource: &Value) -> bool {
+    matches!(resource["mode"].as_str(), Some("data" | "ephemeral"))
+}
+
 fn changed(entry: &Value) -> Option<Planned> {
     let change = &entry["change"];
-    if entry["mode"] == "data" || !change["after"].is_object() {
+    if is_in_no_state(entry) || !change["after"].is_object() {
         return None;
     }
     let actions: Vec<String> = change["actions"].as_array().into_iter().flatten().map(text).collect();
@@ -213,7 +218,7 @@ fn planned(module: &Value, depth: usize, found: &mut Vec<Planned>) {
         return;
     }
     for resource in module["resources"].as_array().into_iter().flatten() {
-        if resource["mode"] == "data" || !resource["values"].is_object() {
+        if is_in_no_state(resource) || !resource["values"].is_object() {
             continue;
         }
         let mut config = resource["values"].clone();

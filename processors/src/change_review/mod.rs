@@ -5,6 +5,7 @@ mod attributes;
 mod compliance;
 mod hazards;
 mod holding;
+mod manifests;
 mod plan;
 mod score;
 #[cfg(test)]
@@ -23,8 +24,8 @@ use schemas::{
     },
     envelope::native_format,
     events::{
-        Actor, Governance, GovernanceKind, Infrastructure, InfrastructureKind, ON_BEHALF_OF, Outcome,
-        REQUESTED_THROUGH,
+        Actor, DECIDED_PROPOSAL, Governance, GovernanceKind, Infrastructure, InfrastructureKind,
+        ON_BEHALF_OF, Outcome, REQUESTED_THROUGH,
     },
 };
 use serde_json::Value;
@@ -120,9 +121,11 @@ fn of_governance(envelope: &Envelope, event: &Governance) -> Option<ChangeFact> 
     if event.subject_kind != SUBJECT_KIND || event.subject_id.is_empty() {
         return None;
     }
-    let second_party = event.attributes.get(second_party).filter(|id| !id.trim().is_empty());
+    let named = |attribute: &str| event.attributes.get(attribute).filter(|id| !id.trim().is_empty());
+    let proposal = named(DECIDED_PROPOSAL).filter(|_| kind == ChangeFactKind::ApprovalDecided);
     Some(ChangeFact {
-        second_party: second_party.map(|id| bounded_id(id)),
+        second_party: named(second_party).map(|id| bounded_id(id)),
+        decided_proposal: proposal.map(|id| bounded_id(id)),
         project: event.attributes.get("project").cloned(),
         environment: event.attributes.get("environment").cloned(),
         decision: event.decision.clone(),
@@ -155,6 +158,7 @@ fn fact(
         project: None,
         environment: None,
         decision: None,
+        decided_proposal: None,
         reason: None,
         expires_at: None,
         outcome: Outcome::default().status,

@@ -111,6 +111,8 @@ pub(super) enum Action {
     Delete,
     /// Removed from the state without being deleted.
     Forget,
+    /// Created anew, while the old object is removed from the state without being deleted.
+    CreateAndForget,
 }
 
 /// A change of one resource.
@@ -138,18 +140,22 @@ impl<'a> Change<'a> {
         let change = entry.get("change").filter(|change| change.is_object()).ok_or(NoPlan)?;
         let actions = change.get("actions").and_then(Value::as_array).ok_or(NoPlan)?;
         let words: Option<Vec<&str>> = actions.iter().map(Value::as_str).collect();
-        let action = match words.ok_or(NoPlan)?.as_slice() {
+        let words = words.ok_or(NoPlan)?;
+        // Ephemeral resources are opened while planning and applying, and are in no state.
+        if matches!(member("mode").as_str(), Some("data" | "ephemeral")) {
+            return Ok(None);
+        }
+        let action = match words.as_slice() {
             ["no-op" | "read"] => return Ok(None),
             ["create"] => Action::Create,
             ["update"] => Action::Update,
             ["delete"] => Action::Delete,
             ["delete", "create"] | ["create", "delete"] => Action::Replace,
-            ["forget"] | ["create", "forget"] => Action::Forget,
+            ["forget"] => Action::Forget,
+            // Terraform and OpenTofu name the two in different orders.
+            ["create", "forget"] | ["forget", "create"] => Action::CreateAndForget,
             _ => return Err(NoPlan),
         };
-        if member("mode").as_str() == Some("data") {
-            return Ok(None);
-        }
         Self::with(entry, change, action).map(Some)
     }
 
@@ -171,6 +177,12 @@ impl<'a> Change<'a> {
             after_unknown: part("after_unknown"),
             after_sensitive: part("after_sensitive"),
         })
+    }
+
+    /// The configuration that the change starts from, for comparison with the one that it ends with: none where an object is
+    /// created, even if another goes on existing.
+    pub(super) fn changed_from(&self) -> &'a Value {
+        if self.action == Action::CreateAndForget { &NOTHING } else { self.before }
     }
 
     /// Whether only tags and labels would change.

@@ -22,6 +22,7 @@ use super::{
     attributes,
     compliance::Judged,
     hazards::{Hazards, Points},
+    manifests,
     plan::{Action, Change, NOTHING, Plan},
     words::{names_production, printable, words},
 };
@@ -148,18 +149,20 @@ fn without_plan(absent: bool, for_production: bool) -> Proposal {
 }
 
 fn summary(plan: &Plan<'_>) -> PlanSummary {
-    let count = |action: Action| number(plan.changes.iter().filter(|change| change.action == action).count());
+    let count = |actions: &[Action]| {
+        number(plan.changes.iter().filter(|change| actions.contains(&change.action)).count())
+    };
     let modules: std::collections::BTreeSet<&str> = plan.changes.iter().map(|change| change.module).collect();
     let whole = plan.unreadable == 0 && !plan.errored && !plan.incomplete && plan.format_is_known();
     PlanSummary {
         reading: if whole { PlanReading::Read } else { PlanReading::Partly },
         format_version: plan.format_version.map(printable),
         terraform_version: plan.terraform_version.map(printable),
-        creates: count(Action::Create),
-        updates: count(Action::Update),
-        replaces: count(Action::Replace),
-        deletes: count(Action::Delete),
-        forgets: count(Action::Forget),
+        creates: count(&[Action::Create, Action::CreateAndForget]),
+        updates: count(&[Action::Update]),
+        replaces: count(&[Action::Replace]),
+        deletes: count(&[Action::Delete]),
+        forgets: count(&[Action::Forget, Action::CreateAndForget]),
         imports: plan.kept.imports,
         moves: plan.kept.moves,
         drifted: number(plan.drift.len()),
@@ -244,7 +247,9 @@ fn named<'c, 'p: 'c>(changes: impl IntoIterator<Item = &'c Change<'p>>) -> Vec<F
 /// Whether a resource belongs to production, by its address, its names or its tags.
 fn is_productions(change: &Change<'_>) -> bool {
     names_production(&change.address)
-        || [change.before, change.after].into_iter().any(configured_for_production)
+        || [change.before, change.after]
+            .into_iter()
+            .any(|configuration| configured_for_production(manifests::object(change.kind, configuration)))
 }
 
 fn configured_for_production(configuration: &Value) -> bool {

@@ -54,7 +54,8 @@ pub(super) fn read(envelope: &Envelope, event: &Infrastructure) -> Option<(Docum
 fn left(entry: &Value) -> impl Iterator<Item = &str> {
     let change = &entry["change"];
     let mut actions = change["actions"].as_array().into_iter().flatten();
-    let ends = entry["mode"] != "data" && !actions.any(|action| action == "forget");
+    let kept_in_state = !matches!(entry["mode"].as_str(), Some("data" | "ephemeral"));
+    let ends = kept_in_state && !actions.any(|action| action == "forget");
     let deleted = Some(&entry["address"]).filter(|_| change["after"].is_null());
     let addresses = deleted.into_iter().chain([&entry["previous_address"]]);
     addresses.filter(move |_| ends).filter_map(Value::as_str)

@@ -5,6 +5,7 @@
 mod allocation;
 mod budget;
 mod recommendation;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -228,7 +229,8 @@ impl Taken {
     }
 }
 
-fn series(usage: Usage, taken: Taken) -> CostSeries {
+fn series(mut usage: Usage, taken: Taken) -> CostSeries {
+    tags::add_plain(&mut usage.tags, &usage.other_columns);
     CostSeries {
         billing_period: taken
             .billing_period

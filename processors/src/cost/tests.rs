@@ -102,6 +102,14 @@ fn columns_of_focus_find_their_place_and_others_are_kept() {
 }
 
 #[test]
+fn a_charge_of_a_report_of_aws_is_of_the_team_of_its_resource() {
+    let mut charge = usage(&[("line_item_line_item_type", "Usage"), ("resourceTags/user:env", "prod")]);
+    charge.tags.insert("user_team".into(), "core".into());
+    let tags = fact(charge).series.tags;
+    assert_eq!((tags["team"].as_str(), tags["env"].as_str()), ("core", "prod"));
+}
+
+#[test]
 fn a_charge_without_a_billing_period_is_of_its_month() {
     let found = fact(usage(&[("PricingQuantity", "many")]));
     assert_eq!(found.series.billing_period.to_string(), "2025-05-01");

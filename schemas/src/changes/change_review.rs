@@ -38,6 +38,8 @@ pub struct ChangeFact {
     pub environment: Option<String>,
     /// The decision's word as it was said.
     pub decision: Option<String>,
+    /// The proposal that the decision is about: the id of its event, as it was said.
+    pub decided_proposal: Option<String>,
     /// Reason that the actor gave.
     pub reason: Option<String>,
     /// Time at which the decision expires.

@@ -1,5 +1,6 @@
 //! Read models: one module per table, holding how it is written and how it is read.
 
+mod aliases;
 pub mod audit_entry;
 pub mod change_review;
 pub mod completeness;

@@ -12,7 +12,10 @@ use sqlx::{Connection as _, FromRow, PgConnection};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::terms::{self, Terms};
+use super::{
+    parties,
+    terms::{self, Terms},
+};
 use crate::{
     compress::{self, Compressor},
     postgres::row_type::row_type,
@@ -58,6 +61,9 @@ enum EraseError {
 /// Carries out all erasures that no hold forbids. One that fails is noted with its problem and tried again in the next round.
 pub(super) async fn round(connection: &mut PgConnection, secret: &SubjectSecret) -> sqlx::Result<Erasures> {
     let mut standing = Erasures::default();
+    for (tenant, subject) in parties::without_alias(connection).await? {
+        Eraser { connection, secret, tenant: &tenant, subject: &subject }.rename_party().await?;
+    }
     for (tenant, subject) in due(connection).await? {
         let mut eraser = Eraser { connection, secret, tenant: &tenant, subject: &subject };
         match eraser.erase().await {
@@ -134,6 +140,7 @@ struct Whole {
     actor_name: Option<String>,
     actor_ip: Option<String>,
     resource: Option<String>,
+    other_resources: Option<Vec<String>>,
     project: Option<String>,
 }
 
@@ -153,9 +160,10 @@ struct Reduced<'a> {
     resource_type: Option<String>,
     resource: Option<String>,
     project: Option<String>,
+    other_resources: Option<Vec<String>>,
 }
 
-row_type!(Reduced, "audit_erased_row");
+row_type!(Reduced, "audit_reduced_entry");
 
 /// One erasure.
 struct Eraser<'a> {
@@ -237,7 +245,7 @@ impl Eraser<'_> {
         let (times, events): (Vec<Timestamp>, Vec<Uuid>) = entries.iter().copied().unzip();
         let whole: Vec<Whole> = sqlx::query_as(
             "SELECT e.occurred_at, e.event_id, e.kind, e.record_dictionary, e.record, e.leaf_hash, e.actor_name, e.actor_ip,
-                    e.resource, e.project
+                    e.resource, e.other_resources, e.project
                FROM unnest($3::timestamptz[], $4::uuid[]) AS a(occurred_at, event_id)
                JOIN audit_entry AS e USING (occurred_at, event_id)
               WHERE e.tenant_id = $1 AND e.actor = $2 AND e.personal_digest IS NULL",
@@ -278,13 +286,14 @@ impl Eraser<'_> {
                 resource_type: columns.resource_type,
                 resource: columns.resource,
                 project: columns.project,
+                other_resources: Some(columns.other_resources).filter(|others| !others.is_empty()),
             });
         }
         // With the right key it is an entry that somebody has edited: a verification tells so, before and after.
         if !fits && self.has_stored_key().await? != Some(true) {
             return Err(EraseError::ForeignSecret);
         }
-        let erased: i64 = sqlx::query_scalar("SELECT audit_entry_erase($1)")
+        let erased: i64 = sqlx::query_scalar("SELECT audit_entry_reduce($1)")
             .bind(rows)
             .fetch_one(&mut *self.connection)
             .await?;
@@ -294,11 +303,8 @@ impl Eraser<'_> {
     /// Removes the subject from the rows that other stages derived from its events. Returns the number of
     /// rows.
     async fn other_tables(&mut self) -> sqlx::Result<u64> {
-        let digest = Hash::of(self.secret.key(self.tenant, self.subject).bytes()).to_string();
-        // The same for all events of the subject, so that two approvals by one person stay those of one person.
-        let alias = format!("erased:{}", &digest[..16]);
+        let (mut rows, alias) = self.rename_party().await?;
         let mut tx = self.connection.begin().await?;
-        let mut rows = 0;
         for statement in DELETED {
             let delete = sqlx::query(statement).bind(self.tenant).bind(self.subject);
             rows += delete.execute(&mut *tx).await?.rows_affected();
@@ -309,6 +315,14 @@ impl Eraser<'_> {
         }
         tx.commit().await?;
         Ok(rows)
+    }
+
+    /// Renames the subject where two people are needed; answers the number of rows, and the alias.
+    async fn rename_party(&mut self) -> sqlx::Result<(u64, String)> {
+        let digest = Hash::of(self.secret.key(self.tenant, self.subject).bytes()).to_string();
+        // The same for all events of the subject, so that two approvals by one person stay those of one person.
+        let alias = format!("erased:{}", &digest[..16]);
+        parties::rename(self.connection, (self.tenant, self.subject), &alias).await
     }
 
     async fn finish(&mut self, entries: u64, others: u64) -> sqlx::Result<()> {
@@ -346,6 +360,11 @@ fn note_gone(gone: &mut Terms, entry: &Whole, columns: &PublicColumns) {
             gone.add(field, before);
         }
     }
+    let others = entry.other_resources.as_deref().unwrap_or_default();
+    if others != columns.other_resources {
+        let lost = others.iter().filter(|before| !columns.other_resources.contains(before));
+        lost.for_each(|before| gone.add("other_resource", before));
+    }
 }
 
 /// Tables that hold the subject as an entity at risk, what rules of several events remember of it, and searches for
@@ -372,12 +391,10 @@ const DELETED: [&str; 13] = [
     "DELETE FROM principal_use WHERE tenant_id = $1 AND actor = $2",
 ];
 
-/// Mentions of the subject in others' rows, and rows that it decided or caused. They are renamed, since they
-/// must still count as one person's.
-const RENAMED: [&str; 16] = [
+/// Mentions of the subject in others' rows, and rows that it decided or caused, besides reviews and waivers. They are renamed,
+/// since they must still count as one person's.
+const RENAMED: [&str; 11] = [
     "UPDATE risk_signal SET actor = $3, matched = '{}' WHERE tenant_id = $1 AND actor = $2",
-    "UPDATE change_fact SET actor = $3, actor_name = NULL WHERE tenant_id = $1 AND actor = $2",
-    "UPDATE change_fact SET second_party = $3 WHERE tenant_id = $1 AND second_party = $2",
     "UPDATE risk_weight SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE risk_triage SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE incident SET decided_by = $3 WHERE tenant_id = $1 AND decided_by = $2",
@@ -391,22 +408,4 @@ const RENAMED: [&str; 16] = [
     "UPDATE cost_lifecycle SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_lifecycle_resource SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
     "UPDATE cost_accrual SET actor = $3 WHERE tenant_id = $1 AND actor = $2",
-    "UPDATE compliance_waiver_fact
-        SET actor = CASE WHEN actor = $2 THEN $3 ELSE actor END,
-            second_party = CASE WHEN second_party = $2 THEN $3 ELSE second_party END,
-            requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
-            owner = CASE WHEN owner = $2 THEN $3 ELSE owner END
-      WHERE tenant_id = $1 AND $2 IN (actor, second_party, requested_by, owner)",
-    "UPDATE compliance_waiver
-        SET owner = CASE WHEN owner = $2 THEN $3 ELSE owner END,
-            requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
-            granted_by = CASE WHEN granted_by = $2 THEN $3 ELSE granted_by END,
-            rejected_by = CASE WHEN rejected_by = $2 THEN $3 ELSE rejected_by END,
-            revoked_by = CASE WHEN revoked_by = $2 THEN $3 ELSE revoked_by END
-      WHERE tenant_id = $1 AND $2 IN (owner, requested_by, granted_by, rejected_by, revoked_by)",
-    "UPDATE change_review
-        SET requested_by = CASE WHEN requested_by = $2 THEN $3 ELSE requested_by END,
-            impossible = replace(impossible::text, to_jsonb($2::text)::text, to_jsonb($3::text)::text)::jsonb
-      WHERE tenant_id = $1
-        AND (requested_by = $2 OR strpos(impossible::text, to_jsonb($2::text)::text) > 0)",
 ];

@@ -6,6 +6,7 @@
 mod erase;
 mod facts;
 mod notes;
+mod parties;
 mod retire;
 mod terms;
 

@@ -158,12 +158,15 @@ async fn every_difference_between_bill_and_accrual_has_its_reasons() {
         columns(&mut envelope).billing_currency = "EUR".into();
         envelope
     };
+    // Azure's own export counts in `1 Hour`.
+    let mut of_azure = billed(5, 2, "5", 25, "2025-05-11T00:00:00Z");
+    columns(&mut of_azure).consumed_unit = Some("1 Hour".into());
     let all = [
         provisioned(1, "2025-05-02T00:00:00Z"),
         deleted(2, "2025-05-06T00:00:00Z"),
         billed(3, 0, "1.9584", 24, "2025-05-10T00:00:00Z"),
         billed(4, 1, "1.9584", 24, "2025-05-10T00:00:00Z"),
-        billed(5, 2, "5", 25, "2025-05-11T00:00:00Z"),
+        of_azure,
         discounted,
         euros(7, 3),
         euros(8, 4),
@@ -264,6 +267,50 @@ async fn a_scaled_event_changes_budgets_at_its_second() {
     let terms = page.items[0].terms.as_ref().expect("terms");
     let reached: Vec<i64> = terms.crossings.iter().map(|crossing| crossing.percent).collect();
     assert_eq!(reached, [50, 80, 90, 100], "at 5:12 all of it was spent as far as anybody knew");
+}
+
+#[tokio::test]
+async fn a_charge_of_a_report_of_aws_stays_in_the_budget_of_the_team() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let terms = [("team", "core"), ("currency", "USD")];
+    let of_core = budget(1, "core", "100", &terms, at("2025-04-01T00:00:00Z"));
+    let (begun, ended) = (provisioned(2, "2025-05-01T00:00:00Z"), deleted(3, "2025-05-02T00:00:00Z"));
+    member.deliver(&[of_core, begun, ended]).await;
+    let spent = async || {
+        let page: BudgetsPage = api.get("acme", "/api/v1/cost/budgets?day=2025-05-03").await;
+        let terms = page.items[0].terms.as_ref().expect("terms");
+        (terms.spent.clone(), terms.accrued.clone())
+    };
+    assert_eq!(spent().await, pair("1.9584", "1.9584"));
+    let mut charge = billed(4, 0, "2", 24, "2025-05-03T00:00:00Z");
+    let usage = columns(&mut charge);
+    usage.tags = [("user_team".to_owned(), "core".to_owned())].into();
+    usage.other_columns.insert("line_item_line_item_type".into(), "Usage".into());
+    member.deliver(&[charge]).await;
+    assert_eq!(spent().await, pair("2", "0"));
+}
+
+/// What `weir_cost_covered_days` says for `/budgets` is true of crossings too.
+#[tokio::test]
+async fn a_charge_without_an_end_in_sight_covers_no_more_than_400_days() {
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    let mut of_core = budget(1, "core", "8.16", &[("team", "core")], at("2025-04-01T00:00:00Z"));
+    if let Event::Governance(event) = &mut of_core.event {
+        event.attributes.insert("currency".into(), "USD".into());
+    }
+    let endless = (10..40).map(|n| {
+        let mut charge = billed(n, -800, "0.001", 24, "2025-04-01T00:00:00Z");
+        columns(&mut charge).charge_period_end = at("9999-12-31T00:00:00Z");
+        charge
+    });
+    let mut events: Vec<Envelope> = endless.collect();
+    events.extend([of_core, provisioned(2, "2025-05-01T00:00:00Z"), scaled(3, "2025-05-03T00:00:00Z", "10")]);
+    member.deliver(&events).await;
+    told(&mut place).await;
+    member.deliver(&[scaled(4, "2025-05-03T04:00:00Z", "10")]).await;
+    assert_eq!(told(&mut place).await, [(50, "4.08".into()), (80, "6.528".into())]);
 }
 
 #[tokio::test]

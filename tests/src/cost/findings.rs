@@ -14,7 +14,7 @@ use sinks::{
 
 use super::{
     budget::budget,
-    fixture::{Place, at, charge, columns},
+    fixture::{Place, at, charge, columns, tenant},
 };
 
 /// A charge of a whole day, counted from the first of May 2025.
@@ -120,4 +120,31 @@ async fn forecasts_anomalies_and_first_spends_are_told_once() {
     self::findings(&mut place).await;
     other.round(now).await.expect("a round");
     assert_eq!(expected_percents(&self::findings(&mut place).await), [Some(110)]);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_costs_cannot_be_read_does_not_stop_the_others() {
+    let mut place = Place::new().await;
+    let mut member = place.member(0).await;
+    let mut events = Vec::new();
+    for (first, of) in [(0_u64, "acme"), (1_000, "other")] {
+        // June has cost 140 to the 14th, and 160 more are to come.
+        let june = budget(first + 200, "june", "440", &[("thresholds", "50")], at("2025-05-01T00:00:00Z"));
+        let charges = (first..).zip(0..45).map(|(n, day)| of_day(n, 1_000, day));
+        events.extend(charges.chain([june]).map(|event| Envelope { tenant: tenant(of), ..event }));
+    }
+    member.deliver(&events).await;
+    findings(&mut place).await;
+    let mut outlook = CostOutlook::new(&place.url).expect("an address");
+    let now = at("2025-06-15T08:00:00Z");
+    // The first one's costs cannot be read, then they can.
+    for period in ["never", "monthly"] {
+        sqlx::query("UPDATE cost_budget_fact SET period = $1 WHERE tenant_id = 'acme'")
+            .bind(period)
+            .execute(&mut place.owner)
+            .await
+            .expect("changed");
+        assert_eq!(outlook.round(now).await.expect("a round"), 1, "{period}");
+        assert_eq!(expected_percents(&findings(&mut place).await), [Some(50)], "{period}");
+    }
 }

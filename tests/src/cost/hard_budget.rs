@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use costs::prices::PriceList;
-use schemas::{Envelope, Native, envelope::native_format, events::InfrastructureKind};
+use schemas::{
+    Envelope, Native, changes::cost::Enforcement, envelope::native_format, events::InfrastructureKind,
+};
 use serde_json::{Value, json};
 use sinks::{
     budget_standing::BudgetStanding,
@@ -95,8 +97,14 @@ async fn a_plan_that_breaks_a_hard_budget_is_blocked_and_a_soft_one_warns() {
     let expected = [
         ("all", "781.12".to_owned(), "81.12".to_owned()),
         ("core", "781.12".to_owned(), "181.12".to_owned()),
+        ("euros", "0".to_owned(), "0".to_owned()),
     ];
     assert_eq!(told, expected);
+    let euros = &over.budgets[2];
+    assert!(
+        euros.enforcement == Enforcement::Soft && euros.reason.contains("weir prices import"),
+        "{euros:?}"
+    );
     assert!(over.budgets[0].reason.contains("hard budget all") && over.budgets[0].reason.contains("81.12"));
     let impossible = over.impossible[0].impossible.as_deref();
     assert_eq!(impossible, Some("approved although a hard budget blocks it"));
@@ -120,6 +128,99 @@ async fn a_plan_that_breaks_a_hard_budget_is_blocked_and_a_soft_one_warns() {
     costs.deliver(&[more]).await;
     changes.deliver(&[asked(106, "CR-late", "ada", 201)]).await;
     assert_eq!(change(&api, "CR-late").await.item.change.budget, BudgetDecision::Deny);
+}
+
+/// Verdicts and reviews, in order.
+async fn judged(changes: &mut ChangePlace) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT concat_ws(' ', r.change_id, r.approval, r.decision, r.provisioning, r.route, r.proposal_event_id,
+                          r.impossible_total, b.event_id, b.budget, b.hard, b.verdict)
+           FROM change_review AS r
+           LEFT JOIN change_fact AS f ON f.tenant_id = r.tenant_id AND f.change_id = r.change_id AND f.kind = 'ChangeProposed'
+           LEFT JOIN change_budget AS b ON b.tenant_id = f.tenant_id AND b.event_id = f.event_id
+          ORDER BY 1",
+    )
+    .fetch_all(&mut changes.owner)
+    .await
+    .expect("rows")
+}
+
+#[tokio::test]
+async fn batches_and_their_order_change_no_verdict() {
+    let events = [
+        proposed(100, "CR-1", &plan(1, "core"), 0),
+        infrastructure(101, "CR-1", InfrastructureKind::Provisioned, 1),
+        // Cheaper, and impossible where the first was applied.
+        proposed(102, "CR-1", &plan(0, "core"), 2),
+    ];
+    let mut found = Vec::new();
+    for (size, reversed) in [(3, false), (1, false), (3, true), (1, true)] {
+        let costs = Place::new().await;
+        let hard = [("currency", "USD"), ("enforcement", "hard")];
+        let all = budget(10, "all", "700", &hard, at("2023-11-01T00:00:00Z"));
+        costs.member(0).await.deliver(&[spent(), all]).await;
+        let mut changes = ChangePlace::at(costs.url.clone()).await;
+        let mut member = changes.member(0).await;
+        let mut events = events.to_vec();
+        if reversed {
+            events.reverse();
+        }
+        for batch in events.chunks(size) {
+            member.deliver(batch).await;
+        }
+        found.push(judged(&mut changes).await);
+    }
+    assert!(found[0].iter().any(|row| row.contains(" all t ")), "the first is denied: {found:#?}");
+    assert!(found.iter().all(|one| *one == found[0]), "{found:#?}");
+}
+
+#[tokio::test]
+async fn no_later_bill_makes_an_approval_impossible() {
+    let api = Api::start().await;
+    let mut costs = Place::at(api.database.clone()).await.member(0).await;
+    let mut changes = ChangePlace::at(api.database.clone()).await.member(0).await;
+    let hard = [("currency", "USD"), ("enforcement", "hard")];
+    costs.deliver(&[spent(), budget(10, "all", "800", &hard, at("2023-11-01T00:00:00Z"))]).await;
+    let mut more = spent();
+    more.id = schemas::EventId::new(uuid::Uuid::from_u128(77)).expect("not nil");
+    let gateway = json!({"format_version": "1.2", "complete": true, "errored": false, "resource_changes": [{
+        "address": "aws_nat_gateway.a", "mode": "managed", "type": "aws_nat_gateway", "name": "a",
+        "change": {"actions": ["create"], "before": null, "after": {"availability_zone": "us-east-1a"},
+                   "after_unknown": {}},
+    }]});
+    // It costs 281.12 a month, and a deletion beside it has to be approved by two.
+    let mut approved = plan(1, "core");
+    let deletion = json!({
+        "address": "aws_db_instance.a", "mode": "managed", "type": "aws_db_instance", "name": "a",
+        "change": {"actions": ["delete"], "before": {}, "after": null, "after_unknown": {}},
+    });
+    approved["resource_changes"].as_array_mut().expect("changes").push(deletion);
+    changes
+        .deliver(&[
+            proposed(100, "CR-approved", &approved, 0),
+            asked(101, "CR-approved", "ada", 1),
+            decided(102, "CR-approved", ("bob", "approved"), 2),
+            decided(107, "CR-approved", ("eve", "approved"), 2),
+            proposed(103, "CR-applied", &gateway, 0),
+            infrastructure(104, "CR-applied", InfrastructureKind::Provisioned, 1),
+        ])
+        .await;
+    costs.deliver(&[more]).await;
+    changes
+        .deliver(&[
+            infrastructure(105, "CR-approved", InfrastructureKind::Provisioned, 3),
+            infrastructure(106, "CR-applied", InfrastructureKind::Completed, 3),
+        ])
+        .await;
+    for (id, decision) in [("CR-approved", Decision::Approved), ("CR-applied", Decision::Auto)] {
+        let item = change(&api, id).await.item;
+        assert_eq!(
+            (item.change.decision, item.change.budget),
+            (Some(decision), BudgetDecision::Within),
+            "{id}"
+        );
+        assert_eq!(item.impossible, [], "{id}");
+    }
 }
 
 #[tokio::test]
@@ -152,4 +253,31 @@ async fn whoever_decides_about_plans_knows_how_budgets_stand() {
     assert_eq!(ask("acme", Some("shop"), plan(3, "other")).await, [over("shop", "143.36")]);
     assert_eq!(ask("acme", Some("shop"), plan(0, "core")).await, []);
     assert_eq!(ask("other", Some("shop"), plan(9, "core")).await, []);
+}
+
+#[tokio::test]
+async fn a_hard_budget_after_a_hundred_soft_ones_denies() {
+    let api = Api::start().await;
+    let mut costs = Place::at(api.database.clone()).await.member(0).await;
+    let mut changes = ChangePlace::at(api.database.clone()).await.member(0).await;
+    let usd = ("currency", "USD");
+    let since = at("2023-11-01T00:00:00Z");
+    let mut events: Vec<Envelope> =
+        (0..100).map(|n| budget(10 + n, &format!("a-{n:03}"), "100000", &[usd], since)).collect();
+    events.push(budget(200, "z", "200", &[usd, ("enforcement", "hard")], since));
+    events.push(spent());
+    costs.deliver(&events).await;
+    changes.deliver(&[proposed(300, "CR-over", &plan(1, "core"), 0)]).await;
+    let over = change(&api, "CR-over").await.item;
+    let names: Vec<&str> = over.budgets.iter().map(|verdict| verdict.budget.as_str()).collect();
+    assert_eq!((over.change.budget, names), (BudgetDecision::Deny, vec!["z"]));
+
+    let standing = BudgetStanding::new(&api.database, Arc::new(PriceList::examples())).expect("an address");
+    let now = at("2023-11-20T00:00:00Z");
+    for _ in 0..2 {
+        let verdicts = standing.judge(&tenant("acme"), (None, &plan(1, "core")), now).await;
+        let verdicts = verdicts.expect("the database answers");
+        let told: Vec<_> = verdicts.iter().map(|verdict| (&*verdict.budget, verdict.enforcement)).collect();
+        assert_eq!(told, [("z", Enforcement::Hard)]);
+    }
 }

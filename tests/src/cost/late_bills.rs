@@ -5,9 +5,15 @@ use schemas::{
     events::{Infrastructure, InfrastructureKind, Outcome, Resource},
 };
 use serde_json::Value;
-use sinks::{cost_outlook::CostOutlook, query_api::CostAnomalies};
+use sinks::{
+    cost_outlook::CostOutlook,
+    query_api::{BudgetsPage, CostAnomalies, CostForecast},
+};
 
-use super::fixture::{Place, at, charge, columns};
+use super::{
+    budget::budget,
+    fixture::{Place, at, charge, columns},
+};
 use crate::query_api::fixture::Api;
 
 /// Cost of ten machines on a day, by the shipped prices: 10 × 24 × 0.0816.
@@ -160,4 +166,43 @@ async fn a_region_in_which_something_accrued_before_the_examined_days_is_not_new
         .await;
     let asked = "from=2025-05-20&to=2025-06-03&known_at=2025-06-03T00:00:00Z";
     assert_eq!(found(&api, asked, "first_spend").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn forecasts_know_the_days_that_everybody_has_billed() {
+    let api = Api::start().await;
+    let mut member = Place::at(api.database.clone()).await.member(0).await;
+    let mut events =
+        vec![machines(1_000, InfrastructureKind::Provisioned, IN_VIRGINIA, "2025-05-01T00:00:00Z")];
+    for (n, day) in (0_u64..).zip(0..47) {
+        events.push(billed(n, "R-1", 1_000, day));
+        // To the 14th of June; the machines accrue at list prices after it.
+        if day < 45 {
+            let mut late = billed(100 + n, "R-2", 1_000, day);
+            columns(&mut late).provider_name = "Late".into();
+            events.push(late);
+            events.push(billed_machines(200 + n, IN_VIRGINIA, LIST_CENTS / 2, day));
+        }
+    }
+    // Whoever has not billed for long is not waited for.
+    let mut gone = billed(300, "R-3", 1, 0);
+    columns(&mut gone).provider_name = "Gone".into();
+    events.push(gone);
+    events.push(budget(301, "june", "1000", &[("thresholds", "50")], at("2025-05-01T00:00:00Z")));
+    member.deliver(&events).await;
+
+    let forecast = async |to: &str| -> CostForecast {
+        let asked = format!("/api/v1/cost/forecast?days=30&known_at=2025-06-17T00:00:00Z&to={to}");
+        api.get("acme", &asked).await
+    };
+    let (late, cut) = (forecast("2025-06-17").await.forecasts, forecast("2025-06-15").await.forecasts);
+    assert_eq!(late.len(), 2);
+    assert_eq!(late, cut);
+    assert!(late.iter().all(|one| one.known_until.to_string() == "2025-06-14"), "{late:?}");
+
+    let asked = "/api/v1/cost/budgets?day=2025-06-17&forecast=true&known_at=2025-06-17T00:00:00Z";
+    let page: BudgetsPage = api.get("acme", asked).await;
+    let terms = page.items[0].terms.as_ref().expect("terms");
+    let forecast = terms.forecast.as_ref().expect("a forecast");
+    assert!((forecast.spent - 600.0).abs() < 1.0, "30 days of 20: {forecast:?}");
 }

@@ -4,7 +4,7 @@ use audit_log::{
     SubjectSecret,
     integrity::{Personal, Place as LogPlace, leaf_of_copy},
     record::Splitter,
-    verify::Kind,
+    verify::{Kind, SomeEntries},
 };
 use schemas::{TenantId, changes::AuditEntry, events::GovernanceKind};
 use serde_json::Value;
@@ -124,6 +124,30 @@ async fn an_erased_subject_is_gone_and_the_log_still_verifies() {
         .await
         .expect("as the server's owner");
     assert_eq!(place.verify().await.first_fault.map(|fault| fault.kind), Some(Kind::Edited));
+}
+
+/// An entry without its personal part verifies where somebody was erased, and nowhere else.
+#[tokio::test]
+async fn an_erasure_that_nobody_asked_for_is_an_edit() {
+    let entries = entries(ENTRIES);
+    let subject = busiest(&entries);
+    let mut place = Place::new().await;
+    let (before, after) = entries.split_at(ENTRIES / 2);
+    place.append(before, 100).await;
+    assert!(place.verify().await.erased.is_empty());
+    request(&mut place, &subject).await;
+    assert_eq!(place.round().await.done, 1);
+    // Some are erased, and some come afterwards without their personal part.
+    place.append(after, 100).await;
+    let first = entries.iter().position(|entry| entry.actor == subject).expect("an entry") as u64;
+    let all = SomeEntries { log: LOG.into(), entries: of(&entries, &subject), first };
+    let report = place.verify().await;
+    assert_eq!((report.ok, report.erased), (true, vec![all.clone()]));
+
+    place.owner.execute("DELETE FROM erasure_progress").await.expect("as the server's owner");
+    let report = place.verify().await;
+    let fault = report.first_fault.map(|fault| (fault.index, fault.kind));
+    assert_eq!((fault, report.erased), (Some((first, Kind::Edited)), vec![all]));
 }
 
 /// Rows of correlations and saved searches that name the subject and somebody else.
@@ -295,7 +319,10 @@ const KEPT: [(&str, &str); 6] = [
 /// A table that comes to name people is thought of when somebody is erased.
 #[tokio::test]
 async fn every_column_that_names_people_is_erased_or_kept_for_a_reason() {
-    const ERASER: &str = include_str!("../../../sinks/src/retention/erase.rs");
+    const ERASER: &str = concat!(
+        include_str!("../../../sinks/src/retention/erase.rs"),
+        include_str!("../../../sinks/src/retention/parties.rs")
+    );
     let mut place = Place::new().await;
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT c.table_name::text, c.column_name::text

@@ -86,7 +86,7 @@ pub(super) struct AuditFilters {
     /// The action, as the source names it.
     #[arg(long)]
     action: Option<String>,
-    /// Resource of the action: the exact id.
+    /// One of the action's resources: the exact id.
     #[arg(long)]
     resource: Option<String>,
     /// The project of the resource or of the delivery.

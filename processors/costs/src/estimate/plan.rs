@@ -62,12 +62,14 @@ fn planned<'a>(
     let change = entry.get("change").filter(|change| change.is_object()).ok_or(Unreadable)?;
     let actions = change.get("actions").and_then(Value::as_array).ok_or(Unreadable)?;
     let words: Vec<&str> = actions.iter().filter_map(Value::as_str).collect();
-    if text("mode") == Some("data") || words == ["read"] {
+    // Ephemeral resources are in no state.
+    if matches!(text("mode"), Some("data" | "ephemeral")) || words == ["read"] {
         return Ok(None);
     }
     let action = match words.as_slice() {
-        ["create"] => PlannedAction::Create,
-        ["update"] | ["create", "forget"] => PlannedAction::Update,
+        // The object that is forgotten goes on to exist and to cost, beside the new one.
+        ["create"] | ["create", "forget"] | ["forget", "create"] => PlannedAction::Create,
+        ["update"] => PlannedAction::Update,
         ["delete"] => PlannedAction::Delete,
         ["delete", "create"] | ["create", "delete"] => PlannedAction::Replace,
         // What Terraform forgets goes on to exist and to cost.

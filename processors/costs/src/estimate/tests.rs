@@ -372,3 +372,19 @@ fn pools_of_an_existing_cluster_count_if_its_configuration_has_them() {
     let found = estimated(&[change("google_container_cluster.a", &["no-op"], cluster.clone(), cluster)]);
     assert_eq!(found.resources[0].monthly_after.map(|cost| cost.to_string()).as_deref(), Some("73"));
 }
+
+#[test]
+fn what_is_forgotten_goes_on_to_cost_beside_the_new_object() {
+    for actions in [["create", "forget"], ["forget", "create"]] {
+        let made = change("aws_nat_gateway.a", &actions, json!({}), json!({}));
+        assert_eq!(estimated(&[made]).delta.normalize().to_string(), "32.85", "{actions:?}");
+    }
+}
+
+#[test]
+fn ephemeral_resources_cost_nothing() {
+    let mut opened = change("random_password.a", &["open"], Value::Null, Value::Null);
+    opened["mode"] = "ephemeral".into();
+    let found = estimated(&[create("aws_nat_gateway.a", json!({})), opened]);
+    assert_eq!((found.resources.len(), found.coverage_after.percent), (1, 100));
+}

@@ -6,7 +6,7 @@
 use schemas::{
     changes::cost::{LifecycleKind, ResourceLife},
     envelope::native_format,
-    events::{Activity, Resource},
+    events::{Activity, OutcomeStatus, Resource},
 };
 use serde_json::{Map, Value};
 
@@ -36,10 +36,11 @@ pub(super) fn lives(
     record: &str,
     prices: &PriceList,
 ) -> Vec<ResourceLife> {
-    match format {
-        native_format::CLOUDTRAIL => aws(activity, record, prices),
-        native_format::AZURE_ACTIVITY => azure(activity, record, prices),
-        native_format::GCP_AUDIT => gcp(activity, record, prices),
+    match (format, activity.outcome.status) {
+        (native_format::GCP_AUDIT, _) => gcp(activity, record, prices),
+        (_, OutcomeStatus::Failure) => Vec::new(),
+        (native_format::CLOUDTRAIL, _) => aws(activity, record, prices),
+        (native_format::AZURE_ACTIVITY, _) => azure(activity, record, prices),
         _ => Vec::new(),
     }
 }
@@ -335,7 +336,10 @@ fn gcp(activity: &Activity, record: &str, prices: &PriceList) -> Vec<ResourceLif
         "disks" => "compute.googleapis.com/Disk",
         _ => return Vec::new(),
     };
+    let failed = activity.outcome.status == OutcomeStatus::Failure;
     let effect = match verb {
+        "insert" if failed => effect(Deleted),
+        _ if failed => return Vec::new(),
         "insert" => effect(Provisioned),
         "delete" => effect(Deleted),
         "start" => STARTED,
@@ -347,6 +351,12 @@ fn gcp(activity: &Activity, record: &str, prices: &PriceList) -> Vec<ResourceLif
         return Vec::new();
     }
     let Ok(record) = serde_json::from_str::<Value>(record) else { return Vec::new() };
+    // An operation is logged when it is accepted and when it ends. One that was never accepted made nothing, and the name may
+    // be that of another resource.
+    let is = |path| at(&record, path).and_then(Value::as_bool).unwrap_or_default();
+    if failed && (is("operation/first") || !is("operation/last")) {
+        return Vec::new();
+    }
     let Some(id) = text(&record, "protoPayload/resourceName").filter(|id| id.contains('/')) else {
         return Vec::new();
     };

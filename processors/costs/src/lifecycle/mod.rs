@@ -60,7 +60,7 @@ pub fn of_activity(
     native: Option<(&str, &str)>,
     prices: &PriceList,
 ) -> Vec<ResourceLife> {
-    if activity.outcome.status == OutcomeStatus::Failure || activity.read_only == Some(true) {
+    if activity.read_only == Some(true) {
         return Vec::new();
     }
     native.map_or_else(Vec::new, |(format, record)| calls::lives(activity, format, record, prices))

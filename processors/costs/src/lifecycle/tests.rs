@@ -4,6 +4,7 @@ use schemas::events::{ActivityKind, Actor, Outcome};
 use serde_json::json;
 
 use super::*;
+use crate::accrual;
 
 fn prices() -> PriceList {
     PriceList::examples()
@@ -89,13 +90,22 @@ fn what_failed_or_changed_nothing_is_no_life() {
 }
 
 fn call(service: &str, action: &str, format: &str, record: &Value) -> Vec<ResourceLife> {
+    ended(service, action, OutcomeStatus::Success, (format, record))
+}
+
+fn ended(
+    service: &str,
+    action: &str,
+    status: OutcomeStatus,
+    (format, record): (&str, &Value),
+) -> Vec<ResourceLife> {
     let activity = Activity {
         kind: ActivityKind::ApiCalled,
         action: action.into(),
         service: Some(service.into()),
         actor: Actor::default(),
         resources: Vec::new(),
-        outcome: Outcome::default(),
+        outcome: Outcome { status, ..Outcome::default() },
         read_only: None,
         request_id: None,
     };
@@ -244,4 +254,51 @@ fn calls_of_google_name_zone_and_type_in_their_request() {
     assert!(lives[0].told.price.is_some(), "{:?}", lives[0].told);
     let deleted = call("compute.googleapis.com", "beta.compute.instances.delete", "gcp.audit", &record);
     assert_eq!(deleted[0].kind, LifecycleKind::Deleted);
+}
+
+#[test]
+fn an_insert_of_google_that_fails_after_it_was_accepted_ends_what_it_began() {
+    let record = |operation: Value| {
+        json!({"operation": operation, "protoPayload": {
+            "resourceName": "projects/p-1/zones/us-central1-a/instances/vm",
+            "request": {"machineType": "zones/us-central1-a/machineTypes/e2-medium"},
+        }})
+    };
+    let google = |verb: &str, status: OutcomeStatus, operation: Value| {
+        let action = format!("v1.compute.instances.{verb}");
+        ended("compute.googleapis.com", &action, status, ("gcp.audit", &record(operation)))
+    };
+    let accepted = google("insert", OutcomeStatus::Success, json!({"id": "op", "first": true}));
+    let failed = google("insert", OutcomeStatus::Failure, json!({"id": "op", "last": true}));
+    assert_eq!((accepted.len(), failed.len()), (1, 1));
+    assert_eq!((accepted[0].kind, failed[0].kind), (LifecycleKind::Provisioned, LifecycleKind::Deleted));
+    assert_eq!(accepted[0].series.resource, failed[0].series.resource);
+
+    let instant = |text: &str| text.parse().expect("an instant");
+    let event = |id: u128, at: &str, life: &ResourceLife| accrual::Lifecycle {
+        at: instant(at),
+        id: uuid::Uuid::from_u128(id),
+        kind: life.kind,
+        told: life.told.clone(),
+    };
+    // The second event may arrive first, and within the same second.
+    for end in ["2025-05-01T10:00:00Z", "2025-05-01T10:01:00Z"] {
+        let mut events = [event(2, "2025-05-01T10:00:00Z", &accepted[0]), event(1, end, &failed[0])];
+        for _ in 0..2 {
+            assert!(!accrual::standing(&events).exists, "{end}");
+            assert!(
+                accrual::life(&events).intervals.iter().all(|interval| interval.until.is_some()),
+                "{end}"
+            );
+            events.reverse();
+        }
+    }
+
+    // What was not accepted made nothing, and other operations that fail change nothing.
+    for operation in [json!({}), json!({"first": true}), json!({"first": true, "last": true})] {
+        assert!(google("insert", OutcomeStatus::Failure, operation).is_empty());
+    }
+    for verb in ["delete", "stop", "setMachineType"] {
+        assert!(google(verb, OutcomeStatus::Failure, json!({"id": "op", "last": true})).is_empty(), "{verb}");
+    }
 }

@@ -34,6 +34,8 @@ pub struct StoredFact {
     pub environment: Option<String>,
     /// The decision's word as it was said.
     pub decision: Option<String>,
+    /// The proposal that the decision is about: the id of its event, as it was said; `None` if it names none.
+    pub decided_proposal: Option<String>,
     /// Reason that the actor gave.
     pub reason: Option<String>,
     /// Time at which a request or an approval expires.
@@ -44,6 +46,14 @@ pub struct StoredFact {
     pub outcome_code: Option<String>,
     /// Assessment; only for a proposal.
     pub assessed: Option<Assessed>,
+}
+
+impl StoredFact {
+    /// Whether the decision names that proposal, or none.
+    pub(super) fn may_be_about(&self, proposal: Uuid) -> bool {
+        let named = self.decided_proposal.as_deref();
+        named.is_none_or(|id| Uuid::parse_str(id.trim()).is_ok_and(|id| id == proposal))
+    }
 }
 
 /// Assessment of a proposal.

@@ -10,15 +10,18 @@
 //!   approve.
 //! - A decision needs a request before it. The actor of a proposal is its publisher's claim, and asks for
 //!   nothing.
-//! - A proposal begins a new round: earlier approvals were for another plan.
-//! - A request or an approval may expire; a further request renews the first.
+//! - A proposal begins a new round: earlier approvals were for another plan. A decision may name the proposal
+//!   that it is about, and then counts for no other.
+//! - A request or an approval may expire. A further request renews the first. Approvals count together while
+//!   all of them are in force; once one has ended, the next request or decision finds the change undecided,
+//!   unless it has been applied.
 //! - `Applied` and `Monitored` may be skipped, because reporting them is optional; `Approved` may not.
 
 use std::collections::BTreeSet;
 
 use schemas::{
     Timestamp,
-    changes::change_review::{ChangeFactKind, PlanReading, Route},
+    changes::change_review::{ChangeFactKind, Route},
     events::Party,
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +55,9 @@ pub struct Review {
     pub environment: Option<String>,
     /// Number of approvals of the current proposal.
     pub approvals: i16,
+    /// Time at which the first of the approvals that decided expires; `None` if none does, or if it is not
+    /// approved.
+    pub approved_until: Option<Timestamp>,
     /// Every fact in order, with its effect.
     pub timeline: Vec<Step>,
 }
@@ -120,6 +126,9 @@ impl Review {
             project: said(|fact| &fact.project),
             environment: said(|fact| &fact.environment),
             approvals: i16::try_from(course.approvers.len()).unwrap_or(i16::MAX),
+            approved_until: course
+                .approved_until()
+                .filter(|_| matches!(course.decision, Some((Decision::Approved, _)))),
             timeline,
         }
     }
@@ -147,10 +156,17 @@ struct Course {
     interested: BTreeSet<Party>,
     /// Time at which the latest request expires, if it does.
     requested_until: Option<Timestamp>,
-    /// Approvers of the current proposal, each with their second party.
-    approvers: Vec<BTreeSet<Party>>,
-    /// Time at which the first of these approvals expires.
-    approved_until: Option<Timestamp>,
+    /// Approvals of the current proposal.
+    approvers: Vec<Approver>,
+}
+
+/// Whoever has approved.
+#[derive(Debug)]
+struct Approver {
+    /// The actor and the second party.
+    parties: BTreeSet<Party>,
+    /// Time at which the approval expires, if it does.
+    until: Option<Timestamp>,
 }
 
 impl Default for Course {
@@ -163,7 +179,6 @@ impl Default for Course {
             interested: BTreeSet::new(),
             requested_until: None,
             approvers: Vec::new(),
-            approved_until: None,
         }
     }
 }
@@ -225,12 +240,7 @@ impl Course {
         let assessed = fact.assessed.ok_or("proposed without an assessment")?;
         self.proposal = Some(Standing { event_id: fact.event_id, at: fact.occurred_at, assessed });
         self.approvers.clear();
-        self.approved_until = None;
-        self.provisioning = match assessed.reading {
-            PlanReading::Read => State::Planned,
-            PlanReading::Partly => State::Validated,
-            PlanReading::Unreadable | PlanReading::Absent => State::Requested,
-        };
+        self.provisioning = State::proposed(assessed.reading);
         self.interested.extend(parties(fact).into_iter().flatten());
         self.decision = match assessed.route {
             Route::Auto => Some((Decision::Auto, fact.occurred_at)),
@@ -245,10 +255,11 @@ impl Course {
 
     fn request(&mut self, fact: &StoredFact) -> Result<(), Impossible> {
         let parties = parties(fact).ok_or("the requester is not named")?;
+        self.drop_ended_approvals(fact.occurred_at);
         if let Some((Decision::Approved | Decision::Rejected, _)) = self.decision {
             return Err("asked for after it had been decided".to_owned());
         }
-        if self.approvers.iter().any(|approver| !approver.is_disjoint(&parties)) {
+        if self.is_approver(&parties) {
             return Err("requested by an approver".to_owned());
         }
         if self.requested_by.is_none() {
@@ -269,6 +280,36 @@ impl Course {
         };
         let proposal = self.proposal.ok_or("decided before anything had been proposed")?;
         let parties = parties(fact).ok_or("the decider is not named")?;
+        if !fact.may_be_about(proposal.event_id) {
+            return Err(format!("{} another plan", if approves { "approved" } else { "rejected" }));
+        }
+        self.drop_ended_approvals(fact.occurred_at);
+        self.may_decide(&proposal, fact.occurred_at, approves)?;
+        if !approves {
+            self.decision = Some((Decision::Rejected, fact.occurred_at));
+            return Ok(());
+        }
+        if !self.interested.is_disjoint(&parties) {
+            return Err("approved by the requester".to_owned());
+        }
+        if fact.expires_at.is_some_and(|until| until < fact.occurred_at) {
+            return Err("approved until a time that has passed".to_owned());
+        }
+        if self.is_approver(&parties) {
+            return Err("approved twice by the same person".to_owned());
+        }
+        self.approvers.push(Approver { parties, until: fact.expires_at });
+        if self.approvers.len() >= usize::from(proposal.assessed.route.approvals_needed()) {
+            self.decision = Some((Decision::Approved, fact.occurred_at));
+            if self.provisioning < ProvisioningState::Approved {
+                self.provisioning = ProvisioningState::Approved;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the change awaits a decision at that time.
+    fn may_decide(&self, proposal: &Standing, at: Timestamp, approves: bool) -> Result<(), Impossible> {
         match self.decision {
             Some((Decision::Blocked, _)) => {
                 let word = if approves { "approved" } else { "decided" };
@@ -285,28 +326,38 @@ impl Course {
         if self.requested_by.is_none() {
             return Err("decided before anybody had asked for it".to_owned());
         }
-        if self.requested_until.is_some_and(|until| until < fact.occurred_at) {
+        if self.requested_until.is_some_and(|until| until < at) {
             return Err("decided after the request had ended".to_owned());
         }
-        if !approves {
-            self.decision = Some((Decision::Rejected, fact.occurred_at));
-            return Ok(());
-        }
-        if !self.interested.is_disjoint(&parties) {
-            return Err("approved by the requester".to_owned());
-        }
-        if self.approvers.iter().any(|approver| !approver.is_disjoint(&parties)) {
-            return Err("approved twice by the same person".to_owned());
-        }
-        self.approvers.push(parties);
-        self.approved_until = self.approved_until.into_iter().chain(fact.expires_at).min();
-        if self.approvers.len() >= usize::from(proposal.assessed.route.approvals_needed()) {
-            self.decision = Some((Decision::Approved, fact.occurred_at));
-            if self.provisioning < ProvisioningState::Approved {
-                self.provisioning = ProvisioningState::Approved;
+        Ok(())
+    }
+
+    /// Drops the approvals that have ended before that time. A change that they had approved is undecided
+    /// again, unless it has been applied.
+    fn drop_ended_approvals(&mut self, at: Timestamp) {
+        use ProvisioningState as State;
+        let ended = |until: Option<Timestamp>| until.is_some_and(|until| until < at);
+        if let Some((decision, _)) = self.decision {
+            let unapplied = self.provisioning <= State::Approved || self.provisioning == State::Failed;
+            if decision != Decision::Approved || !unapplied || !ended(self.approved_until()) {
+                return;
+            }
+            self.decision = None;
+            if let (State::Approved, Some(proposal)) = (self.provisioning, &self.proposal) {
+                self.provisioning = State::proposed(proposal.assessed.reading);
             }
         }
-        Ok(())
+        self.approvers.retain(|approver| !ended(approver.until));
+    }
+
+    /// Time at which the first of the approvals expires.
+    fn approved_until(&self) -> Option<Timestamp> {
+        self.approvers.iter().filter_map(|approver| approver.until).min()
+    }
+
+    /// Whether one of the parties has approved the current proposal.
+    fn is_approver(&self, parties: &BTreeSet<Party>) -> bool {
+        self.approvers.iter().any(|approver| !approver.parties.is_disjoint(parties))
     }
 
     /// Whether the change may be applied at that time.
@@ -317,7 +368,7 @@ impl Course {
             Some((decision, _)) if !decision.lets_pass() => {
                 Err(format!("applied although it is {}", decision.name()))
             }
-            Some(_) if self.approved_until.is_some_and(|until| until < at) => {
+            Some(_) if self.approved_until().is_some_and(|until| until < at) => {
                 Err("applied after its approval had ended".to_owned())
             }
             Some(_) => Ok(()),

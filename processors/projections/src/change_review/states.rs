@@ -1,5 +1,6 @@
 //! States of a change: approval, decision, provisioning.
 
+use schemas::changes::change_review::PlanReading;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -76,6 +77,17 @@ states! {
         Failed => "failed",
         /// The change was rolled back.
         RolledBack => "rolled_back",
+    }
+}
+
+impl ProvisioningState {
+    /// State of a change whose plan could be read so far, and on which nothing is decided yet.
+    pub(super) const fn proposed(reading: PlanReading) -> Self {
+        match reading {
+            PlanReading::Read => Self::Planned,
+            PlanReading::Partly => Self::Validated,
+            PlanReading::Unreadable | PlanReading::Absent => Self::Requested,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Histories of changes: possible and impossible transitions.
 
+mod approvals;
+
 use proptest::prelude::*;
 use schemas::{
     Timestamp,
@@ -33,6 +35,7 @@ fn fact(kind: ChangeFactKind, actor: &str) -> StoredFact {
         project: None,
         environment: None,
         decision: None,
+        decided_proposal: None,
         reason: None,
         expires_at: None,
         failed: false,
@@ -348,7 +351,10 @@ fn any_fact() -> impl Strategy<Value = StoredFact> {
             any.occurred_at = at(second);
             match kind {
                 Proposed => any.assessed = plan(score).assessed,
-                ApprovalDecided => any.decision = Some(word.to_owned()),
+                ApprovalDecided => {
+                    any.decision = Some(word.to_owned());
+                    any.expires_at = odd.then(|| at(second + i64::from(score % 4)));
+                }
                 Failed if odd => any.outcome_code = Some("rolled_back".to_owned()),
                 _ => {}
             }

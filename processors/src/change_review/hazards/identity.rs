@@ -7,6 +7,7 @@ use super::{Findings, Rule, note};
 use crate::change_review::{
     attributes::Attribute,
     holding::{Holding, holding},
+    manifests,
     plan::Change,
 };
 
@@ -134,8 +135,8 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
         }
         "permission" if kind.starts_with("github_") && text == "admin" => found(&WIDE),
         "actions" if kind == "azurerm_role_definition" && text == "*" => found(&EVERYTHING),
-        "name" if path == "role_ref.name" && text == "cluster-admin" => found(&EVERYTHING),
-        "name" if path == "subject.name" && is_anybody_in_kubernetes(text) => found(&ANYBODY),
+        "name" if is_cluster_admin(path, text) => found(&EVERYTHING),
+        "name" if is_anybody_in_kubernetes(path, text) => found(&ANYBODY),
         "verbs" if text == "*" && has(attribute.holder, "resources", "*") => {
             found(if kind.starts_with("kubernetes_cluster_role") { &EVERYTHING } else { &WIDE });
         }
@@ -146,7 +147,7 @@ pub(super) fn find(kind: &str, attribute: &Attribute<'_>, findings: &mut Finding
 /// Records any change of a permission, if no worse hazard was found for it.
 pub(super) fn find_any_change(change: &Change<'_>, findings: &mut Findings) {
     let known = findings.values().any(|rule| rule.kind == Identity);
-    if !known && holding(change.kind) == Holding::Identity {
+    if !known && holding(manifests::kind_of(change)) == Holding::Identity {
         findings.insert((CHANGED.name, String::new()), &CHANGED);
     }
 }
@@ -261,6 +262,13 @@ fn has(holder: &Map<String, Value>, name: &str, text: &str) -> bool {
     holder.get(name).is_some_and(|value| is_or_holds(value, text))
 }
 
-fn is_anybody_in_kubernetes(name: &str) -> bool {
-    matches!(name, "system:anonymous" | "system:unauthenticated" | "system:authenticated")
+/// Whether a binding refers to the role that may do everything; as the provider and as Kubernetes writes it.
+fn is_cluster_admin(path: &str, name: &str) -> bool {
+    matches!(path, "role_ref.name" | "roleRef.name") && name == "cluster-admin"
+}
+
+/// Whether a binding's subject is everybody.
+fn is_anybody_in_kubernetes(path: &str, name: &str) -> bool {
+    matches!(path, "subject.name" | "subjects.name")
+        && matches!(name, "system:anonymous" | "system:unauthenticated" | "system:authenticated")
 }

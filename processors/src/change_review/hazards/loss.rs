@@ -5,6 +5,7 @@ use schemas::changes::change_review::FactorKind::{self, Deletion, Replacement, U
 use super::{Hazards, Place, Rule};
 use crate::change_review::{
     holding::{Holding, holding},
+    manifests,
     plan::{Action, Change},
 };
 
@@ -49,12 +50,12 @@ static UPDATED: [Rule; 3] = [
 pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards) {
     let rules: &'static [Rule] = match change.action {
         Action::Delete => &DELETED,
-        Action::Forget => return hazards.add(&FORGOTTEN, place, None),
+        Action::Forget | Action::CreateAndForget => return hazards.add(&FORGOTTEN, place, None),
         Action::Replace => &REPLACED,
         Action::Update if !change.is_of_tags_only() => &UPDATED,
         Action::Update | Action::Create => return,
     };
-    let held = match holding(change.kind) {
+    let held = match holding(manifests::kind_of(change)) {
         Holding::Data => 0,
         Holding::State => 1,
         Holding::Network => 2,

@@ -18,6 +18,7 @@ use schemas::changes::change_review::{Factor, FactorKind, FactorResource};
 use serde_json::Value;
 
 use super::{
+    manifests,
     plan::{Action, Change, Plan},
     words::printable,
 };
@@ -68,12 +69,11 @@ impl Hazards {
     /// Examines a whole plan; `in_production` decides whether a change affects production.
     pub(super) fn of(plan: &Plan<'_>, in_production: impl Fn(&Change<'_>) -> bool) -> Self {
         let mut hazards = Self::default();
-        let deletes_buckets =
-            plan.changes.iter().any(|c| c.kind == "aws_s3_bucket" && c.action == Action::Delete);
+        let buckets = safeguards::DeletedBuckets::of(plan);
         for change in &plan.changes {
             let place = Place { address: &change.address, production: in_production(change) };
             loss::find(change, place, &mut hazards);
-            safeguards::find_removed(change, deletes_buckets, place, &mut hazards);
+            safeguards::find_removed(change, &buckets, place, &mut hazards);
             secrets::find(change, place, &mut hazards);
             for ((_, attribute), rule) in introduced(change) {
                 hazards.add(rule, place, Some(&attribute));
@@ -157,8 +157,9 @@ fn introduced(change: &Change<'_>) -> Findings {
         return Findings::new();
     }
     let mut after = findings(change.kind, change.after);
-    if !after.is_empty() && !change.before.is_null() {
-        for found in findings(change.kind, change.before).keys() {
+    let before = change.changed_from();
+    if !after.is_empty() && !before.is_null() {
+        for found in findings(change.kind, before).keys() {
             after.remove(found);
         }
     }
@@ -170,10 +171,16 @@ fn introduced(change: &Change<'_>) -> Findings {
 
 fn findings(kind: &str, configuration: &Value) -> Findings {
     let mut findings = Findings::new();
+    let typed = manifests::typed(kind, configuration);
+    let (kind, configuration) = typed.unwrap_or((kind, configuration));
     super::attributes::visit(configuration, &super::plan::NOTHING, &mut |attribute| {
         identity::find(kind, attribute, &mut findings);
         network::find(kind, configuration, attribute, &mut findings);
         encryption::find(kind, attribute, &mut findings);
     });
-    findings
+    if typed.is_none() {
+        return findings;
+    }
+    let in_manifest = |path: &str| printable(&format!("manifest.{path}"));
+    findings.into_iter().map(|((name, path), rule)| ((name, in_manifest(&path)), rule)).collect()
 }

@@ -24,7 +24,7 @@ static ENDPOINT: Rule = rule("public_endpoint", 15, "the service's endpoint woul
 static ADDRESS: Rule = rule("public_address", 10, "would have a public address");
 
 /// Attributes that contain the allowed sources, in the providers' words.
-const SOURCES: [&str; 34] = [
+const SOURCES: [&str; 35] = [
     "allowed_ip_addresses",
     "allowed_ip_list",
     "authorized_ip_ranges",
@@ -43,6 +43,7 @@ const SOURCES: [&str; 34] = [
     "ipv6",
     "ipv6_cidr_block",
     "ipv6_cidr_blocks",
+    "loadBalancerSourceRanges",
     "load_balancer_source_ranges",
     "network",
     "public_access_cidrs",

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Hazards, Place, Rule};
 use crate::change_review::{
     attributes::{Attribute, visit},
+    manifests,
     plan::{Action, Change, NOTHING},
     words::printable,
 };
@@ -61,7 +62,7 @@ pub(super) fn find(change: &Change<'_>, place: Place<'_>, hazards: &mut Hazards)
     }
     let mut after = secrets(change.kind, change.after, change.after_sensitive);
     if !after.is_empty() {
-        let before = secrets(change.kind, change.before, &NOTHING);
+        let before = secrets(change.kind, change.changed_from(), &NOTHING);
         after.retain(|secret| !before.contains(secret));
     }
     let paths: BTreeSet<String> = after.into_iter().map(|(path, _)| path).collect();
@@ -83,6 +84,7 @@ pub(super) fn find_in_variables(variables: &[(&str, &Value)], hazards: &mut Haza
 
 /// Locations of secrets, with their values for comparison only.
 fn secrets(kind: &str, configuration: &Value, marks: &Value) -> BTreeSet<(String, String)> {
+    let kind = manifests::typed(kind, configuration).map_or(kind, |(kind, _)| kind);
     let mut found = BTreeSet::new();
     visit(configuration, marks, &mut |attribute| {
         let Some(text) = attribute.value.as_str().filter(|_| !attribute.sensitive) else { return };
@@ -99,7 +101,13 @@ fn is_named_secret(kind: &str, attribute: &Attribute<'_>) -> bool {
     let beside = |name: &str| attribute.holder.get(name).and_then(Value::as_str).is_some_and(is_secret_name);
     match attribute.name {
         "value" | "Value" => beside("name") || beside("Name") || beside("key"),
-        _ if kind.starts_with("kubernetes_secret") && attribute.path.starts_with("data.") => true,
+        _ if kind.starts_with("kubernetes_secret")
+            && ["data.", "manifest.data.", "manifest.stringData."]
+                .iter()
+                .any(|data| attribute.path.starts_with(data)) =>
+        {
+            true
+        }
         "secret_string" => kind.starts_with("aws_secretsmanager_secret"),
         name => is_secret_name(name),
     }

@@ -107,6 +107,18 @@ fn a_request_and_a_decision_name_their_second_party() {
 }
 
 #[test]
+fn only_a_decision_names_the_proposal_that_it_is_about() {
+    let about = |kind, proposal: &str| {
+        let Event::Governance(mut event) = governance(kind, "change") else { unreachable!("a decision") };
+        event.attributes.insert("proposal".to_owned(), proposal.to_owned());
+        fact(Event::Governance(event), None).expect("a fact").decided_proposal
+    };
+    assert_eq!(about(GovernanceKind::ApprovalDecided, "any text").as_deref(), Some("any text"));
+    assert_eq!(about(GovernanceKind::ApprovalDecided, " "), None);
+    assert_eq!(about(GovernanceKind::ApprovalRequested, "any text"), None);
+}
+
+#[test]
 fn a_plan_of_ten_thousand_levels_is_reviewed() {
     let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
     let text = format!(r#"{{"format_version":"1.2","resource_changes":{deep}}}"#);

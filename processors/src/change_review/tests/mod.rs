@@ -1,11 +1,14 @@
 //! Hand-written plans with their expected scores.
 
+mod actions;
 mod compliance;
 mod corpus;
 mod facts;
 mod hazards;
 mod hostile;
+mod manifests;
 mod openings;
+mod safeguards;
 
 use schemas::changes::{
     Proposal,

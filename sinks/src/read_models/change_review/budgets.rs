@@ -1,23 +1,21 @@
 //! Verdicts of budgets about proposals: by the costs that were known when each was proposed.
 //!
-//! The stage that knows costs may be behind this one. A proposal is judged again with each event of its change, so that
-//! nothing is approved by less than was known.
+//! The stage that knows costs may be behind this one. Every proposal is judged when it comes, and the standing one again with
+//! each event of its change until it is decided, so that nothing is approved by less than was known. What was approved or
+//! applied keeps the verdicts by which it was.
 
-use costs::budget::{judge, monthly_delta};
 use schemas::{
     TenantId, Timestamp,
-    changes::{
-        budget_verdicts::BudgetVerdict, change_review::ChangeFactKind, cost::Enforcement, estimate::Estimate,
-    },
+    changes::{budget_verdicts::BudgetVerdict, cost::Enforcement, estimate::Estimate},
 };
 use sqlx::{FromRow, PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::table::News;
-use crate::read_models::cost::standing::{in_force_at, stand};
-
-/// Most budgets that one proposal is held against, those by name first.
-const MAX_BUDGETS: usize = 100;
+use crate::read_models::cost::{
+    concerned::{MAX_JUDGED, concerned},
+    standing::{in_force_at, stand},
+};
 
 /// A proposal with an estimate.
 #[derive(Debug, FromRow)]
@@ -29,24 +27,32 @@ struct Proposed {
     estimate: Json<Estimate>,
 }
 
-/// Judges the newest proposal of each change anew, and keeps what budgets say.
-pub(super) async fn judge_proposals(tx: &mut PgConnection, touched: &[News<'_>]) -> sqlx::Result<()> {
-    let (tenants, ids): (Vec<&str>, Vec<&str>) =
-        touched.iter().map(|news| (news.tenant_id, news.change_id)).unzip();
+/// Judges these proposals, which are new, and the standing ones of changes on which nothing is decided yet; and keeps what
+/// budgets say.
+pub(super) async fn judge_proposals(
+    tx: &mut PgConnection,
+    touched: &[News<'_>],
+    new: &[(&str, Uuid)],
+) -> sqlx::Result<()> {
+    let (new_of, new_ids): (Vec<&str>, Vec<Uuid>) = new.iter().copied().unzip();
     let proposed: Vec<Proposed> = sqlx::query_as(
         "SELECT f.tenant_id, f.event_id, f.occurred_at, f.project, f.proposal -> 'estimate' AS estimate
-           FROM unnest($1::text[], $2::text[]) AS c(tenant_id, change_id)
-          CROSS JOIN LATERAL (
-                SELECT * FROM change_fact AS f
-                 WHERE f.tenant_id = c.tenant_id AND f.change_id = c.change_id AND f.kind = $3
-                 ORDER BY f.occurred_at DESC, f.event_id DESC LIMIT 1) AS f
-          WHERE EXISTS (SELECT FROM cost_budget_fact AS b WHERE b.tenant_id = c.tenant_id)
+           FROM (SELECT tenant_id, event_id FROM unnest($1::text[], $2::uuid[]) AS n(tenant_id, event_id)
+                 UNION
+                 SELECT r.tenant_id, r.proposal_event_id
+                   FROM unnest($3::change_news[]) AS c JOIN change_review AS r USING (tenant_id, change_id)
+                  WHERE (r.decision = 'auto' AND r.provisioning <> 'approved'
+                         OR r.decision = 'approved'
+                            AND (r.provisioning NOT IN ('approved', 'failed')
+                                 OR coalesce(r.approved_until, 'infinity') >= c.last_at)) IS NOT TRUE) AS p
+           JOIN change_fact AS f USING (tenant_id, event_id)
+          WHERE EXISTS (SELECT FROM cost_budget_fact AS b WHERE b.tenant_id = f.tenant_id)
             AND jsonb_typeof(f.proposal -> 'estimate') = 'object'
           ORDER BY 1, 2",
     )
-    .bind(&tenants)
-    .bind(&ids)
-    .bind(ChangeFactKind::Proposed.name())
+    .bind(new_of)
+    .bind(new_ids)
+    .bind(touched)
     .fetch_all(&mut *tx)
     .await?;
     for proposal in &proposed {
@@ -63,15 +69,15 @@ async fn verdicts(
     proposal: &Proposed,
 ) -> sqlx::Result<Vec<BudgetVerdict>> {
     let (at, Json(estimate)) = (proposal.occurred_at, &proposal.estimate);
+    let in_force = in_force_at(tx, tenant, at).await?;
+    let concerned = concerned(&in_force, proposal.project.as_deref(), estimate);
+    let (judged, left_over) = concerned.split_at(concerned.len().min(MAX_JUDGED));
     let mut found = Vec::new();
-    for budget in in_force_at(tx, tenant, at).await?.iter().take(MAX_BUDGETS) {
-        let delta = monthly_delta(&budget.scope(), proposal.project.as_deref(), estimate);
-        if !delta.is_sign_positive() || delta.is_zero() || budget.currency() != estimate.currency {
-            continue;
-        }
-        let stand = stand(tx, tenant, budget, at).await?;
-        found.extend(judge(&stand, delta, at.date_naive()));
+    for one in judged {
+        let stand = stand(tx, tenant, one.budget, at).await?;
+        found.extend(one.verdict(&stand, at.date_naive()));
     }
+    found.extend(left_over.iter().filter_map(|one| one.left_over(at.date_naive())));
     Ok(found)
 }
 

@@ -16,8 +16,8 @@ pub(super) async fn facts_of(
     let kinds: Vec<&str> = ChangeFactKind::ALL.iter().map(|kind| kind.name()).collect();
     let mut rows = sqlx::query(
         "SELECT c.nth, f.event_id, f.kind, f.occurred_at, f.actor, f.actor_name, f.second_party, f.resource,
-                f.project, f.environment, f.decision, f.reason, f.expires_at, f.outcome, f.outcome_code, f.route, f.score,
-                f.reading, f.route IS NOT NULL AND EXISTS (
+                f.project, f.environment, f.decision, f.decided_proposal, f.reason, f.expires_at, f.outcome, f.outcome_code,
+                f.route, f.score, f.reading, f.route IS NOT NULL AND EXISTS (
                 SELECT FROM change_budget AS b
                  WHERE b.tenant_id = f.tenant_id AND b.event_id = f.event_id AND b.hard) AS over_budget
            FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(tenant_id, change_id, nth)
@@ -55,6 +55,7 @@ fn fact_of(row: &PgRow) -> sqlx::Result<StoredFact> {
         project: row.try_get("project")?,
         environment: row.try_get("environment")?,
         decision: row.try_get("decision")?,
+        decided_proposal: row.try_get("decided_proposal")?,
         reason: row.try_get("reason")?,
         expires_at: row.try_get("expires_at")?,
         failed: row.try_get::<&str, _>("outcome")? == "failure",

@@ -34,7 +34,8 @@ use crate::read_models::{
 pub use schemas::changes::change_review::STAGE;
 
 const COLUMNS: &str = "change_id, approval, decision, provisioning, route, score, reading, project, environment, \
-    requested_by, proposed_at, decided_at, approvals, approvals_needed, impossible_total, first_at, last_at, facts";
+    requested_by, proposal_event_id, proposed_at, decided_at, approvals, approvals_needed, approved_until, \
+    impossible_total, first_at, last_at, facts";
 
 /// The amounts of the standing proposal's estimate, without the lists of resources.
 const ESTIMATE: &str = ", (SELECT nullif(f.proposal -> 'estimate', 'null') - 'resources' - 'unpriced' FROM change_fact AS f \
@@ -271,10 +272,12 @@ fn item(row: &PgRow) -> Result<ChangeItem, ReadError> {
         project: row.try_get("project")?,
         environment: row.try_get("environment")?,
         requested_by: row.try_get("requested_by")?,
+        proposal_event_id: row.try_get("proposal_event_id")?,
         proposed_at: row.try_get("proposed_at")?,
         decided_at: row.try_get("decided_at")?,
         approvals: row.try_get("approvals")?,
         approvals_needed: row.try_get("approvals_needed")?,
+        approved_until: row.try_get("approved_until")?,
         impossible_total: row.try_get("impossible_total")?,
         first_at: row.try_get("first_at")?,
         last_at: row.try_get("last_at")?,

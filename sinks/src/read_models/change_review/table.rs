@@ -7,7 +7,7 @@ use crate::postgres::row_type::{row_type, table};
 
 table! {
     /// A fact about a change.
-    struct FactRow in "change_fact" as "change_fact_row_2" {
+    struct FactRow in "change_fact" as "change_fact_row_3" {
         tenant_id: text, event_id: uuid;
         change_id: text,
         kind: text,
@@ -20,6 +20,7 @@ table! {
         project: text_or_null,
         environment: text_or_null,
         decision: text_or_null,
+        decided_proposal: text_or_null,
         reason: text_or_null,
         expires_at: instant_or_null,
         outcome: text,
@@ -37,7 +38,7 @@ table! {
 
 table! {
     /// The state of a change.
-    struct ReviewRow in "change_review" as "change_review_row" upsert on "tenant_id, change_id" {
+    struct ReviewRow in "change_review" as "change_review_row_2" upsert on "tenant_id, change_id" {
         tenant_id: text, change_id: text;
         approval: text,
         decision: text_or_null,
@@ -53,6 +54,7 @@ table! {
         decided_at: instant_or_null,
         approvals: smallint,
         approvals_needed: smallint,
+        approved_until: instant_or_null,
         impossible: json(Value),
         impossible_total: integer,
         first_at: instant,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     outbox::Outgoing,
-    read_models::{Fact, ReadModel, WritePath, stored_content::fill_stored},
+    read_models::{Fact, ReadModel, WritePath, aliases::Aliases, stored_content::fill_stored},
 };
 
 /// Changes that are derived at a time: bounds the facts in memory.
@@ -61,7 +61,10 @@ impl ReadModel for ChangeReviews {
     }
 
     async fn write(&mut self, tx: &mut PgConnection, facts: &[Stated<'_>], _: WritePath) -> sqlx::Result<()> {
-        FactRow::insert(tx, &facts.iter().map(fact_row).collect::<Vec<_>>()).await?;
+        let people: Vec<(&str, &str)> = facts.iter().flat_map(|fact| people(fact.change)).collect();
+        let aliases = Aliases::of(tx, &people).await?;
+        let rows: Vec<FactRow<'_>> = facts.iter().map(|fact| fact_row(fact, &aliases)).collect();
+        FactRow::insert(tx, &rows).await?;
         for proposal in facts.iter().filter_map(|fact| fact.change.proposal.as_deref()) {
             let (route, plan) = (proposal.route.name(), proposal.plan.reading.name());
             metrics::counter!("weir_change_proposals_total", "route" => route, "plan" => plan).increment(1);
@@ -84,7 +87,9 @@ impl ReadModel for ChangeReviews {
         let touched: Vec<News<'_>> = touched.into_values().collect();
         // All locks first, in their order; what is read afterwards is everything that others have committed.
         lock(tx, &touched).await?;
-        budgets::judge_proposals(tx, &touched).await?;
+        let proposed = new.iter().filter(|fact| fact.change.proposal.is_some());
+        let proposed: Vec<(&str, Uuid)> = proposed.map(|fact| Self::key(fact.change)).collect();
+        budgets::judge_proposals(tx, &touched, &proposed).await?;
         for some in touched.chunks(MAX_CHANGES) {
             derive(tx, some).await?;
         }
@@ -92,23 +97,32 @@ impl ReadModel for ChangeReviews {
     }
 }
 
-fn fact_row<'a>(fact: &Stated<'a>) -> FactRow<'a> {
+/// The people whom a fact names, each with its tenant.
+fn people(fact: &ChangeFact) -> impl Iterator<Item = (&str, &str)> {
+    let actor = fact.actor.as_ref().map(|actor| actor.id.as_str());
+    actor.into_iter().chain(fact.second_party.as_deref()).map(move |person| (fact.tenant.as_str(), person))
+}
+
+fn fact_row<'a>(fact: &Stated<'a>, aliases: &'a Aliases) -> FactRow<'a> {
     let Fact { change, partition, offset } = *fact;
     let (actor, proposal) = (change.actor.as_ref(), change.proposal.as_deref());
+    let tenant_id = change.tenant.as_str();
+    let named = actor.filter(|actor| aliases.alias(tenant_id, &actor.id).is_none());
     FactRow {
-        tenant_id: change.tenant.as_str(),
+        tenant_id,
         event_id: *change.event_id.as_uuid(),
         change_id: &change.change_id,
         kind: change.kind.name(),
         occurred_at: change.occurred_at,
         actor_kind: actor.map(|actor| actor.kind.name()),
-        actor: actor.map(|actor| actor.id.as_str()),
-        actor_name: actor.and_then(|actor| actor.name.as_deref()),
-        second_party: change.second_party.as_deref(),
+        actor: actor.map(|actor| aliases.known_as(tenant_id, &actor.id)),
+        actor_name: named.and_then(|actor| actor.name.as_deref()),
+        second_party: change.second_party.as_deref().map(|party| aliases.known_as(tenant_id, party)),
         resource: change.resource.as_deref(),
         project: change.project.as_deref(),
         environment: change.environment.as_deref(),
         decision: change.decision.as_deref(),
+        decided_proposal: change.decided_proposal.as_deref(),
         reason: change.reason.as_deref(),
         expires_at: change.expires_at,
         outcome: change.outcome.name(),
@@ -181,6 +195,7 @@ fn review_row<'a>(of: News<'a>, review: &'a Review) -> ReviewRow<'a> {
         decided_at: review.decision.map(|(_, at)| at),
         approvals: review.approvals,
         approvals_needed: i16::try_from(review.approvals_needed()).unwrap_or(i16::MAX),
+        approved_until: review.approved_until,
         impossible: Json(impossible(review)),
         impossible_total: i32::try_from(review.impossible().count()).unwrap_or(i32::MAX),
         first_at: of.first_at,

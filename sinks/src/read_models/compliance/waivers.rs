@@ -11,16 +11,31 @@ use serde_json::json;
 use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
 use super::table::{WaivedRow, WaiverFactRow, WaiverRow};
+use crate::read_models::aliases::Aliases;
 
 /// Most steps of one waiver that are folded; further ones are stored and count for nothing.
 const MAX_STEPS: i64 = 1_000;
 
 /// Writes steps.
 pub(super) async fn write(tx: &mut PgConnection, facts: &[&WaiverFact]) -> sqlx::Result<()> {
-    WaiverFactRow::insert(tx, &facts.iter().map(|fact| fact_row(fact)).collect::<Vec<_>>()).await
+    let people: Vec<(&str, &str)> = facts.iter().flat_map(|fact| people(fact)).collect();
+    let aliases = Aliases::of(tx, &people).await?;
+    WaiverFactRow::insert(tx, &facts.iter().map(|fact| fact_row(fact, &aliases)).collect::<Vec<_>>()).await
 }
 
-fn fact_row(fact: &WaiverFact) -> WaiverFactRow<'_> {
+/// The people whom a step names, each with its tenant.
+fn people(fact: &WaiverFact) -> impl Iterator<Item = (&str, &str)> {
+    let named = match &fact.step {
+        WaiverStep::Requested(Ok(terms)) => Some(terms.owner.as_str()),
+        WaiverStep::Granted { requested_by } => requested_by.as_deref(),
+        WaiverStep::Requested(Err(_)) | WaiverStep::Rejected | WaiverStep::Revoked => None,
+    };
+    let parties = [Some(fact.actor.as_str()), fact.second_party.as_deref(), named];
+    parties.into_iter().flatten().map(move |person| (fact.tenant.as_str(), person))
+}
+
+fn fact_row<'a>(fact: &'a WaiverFact, aliases: &'a Aliases) -> WaiverFactRow<'a> {
+    let known_as = |person: &'a str| aliases.known_as(fact.tenant.as_str(), person);
     let (terms, fault, requested_by) = match &fact.step {
         WaiverStep::Requested(Ok(terms)) => (Some(terms), None, None),
         WaiverStep::Requested(Err(fault)) => (None, Some(fault.as_str()), None),
@@ -33,10 +48,10 @@ fn fact_row(fact: &WaiverFact) -> WaiverFactRow<'_> {
         waiver: &fact.waiver,
         decided_at: fact.decided_at,
         step: fact.step.name(),
-        actor: &fact.actor,
-        second_party: fact.second_party.as_deref(),
-        requested_by,
-        owner: terms.map(|terms| terms.owner.as_str()),
+        actor: known_as(&fact.actor),
+        second_party: fact.second_party.as_deref().map(known_as),
+        requested_by: requested_by.map(known_as),
+        owner: terms.map(|terms| known_as(&terms.owner)),
         policies: terms.map_or(&[], |terms| &terms.policies),
         resources: terms.map_or(&[], |terms| &terms.resources),
         expires_at: terms.map(|terms| terms.expires_at),

@@ -25,7 +25,7 @@ use crate::{
     outbox::{Outgoing, PublishedFinding},
 };
 
-/// Most budgets of a tenant that are watched; further ones are stored and listed, by name, without alerts.
+/// Most budgets of a tenant that are watched, hard ones first; further ones are stored and listed, by name, without alerts.
 pub(super) const MAX_BUDGETS: i64 = 1_000;
 
 /// The budgets in force, each by its newest decision.
@@ -61,9 +61,9 @@ impl InForce {
         }
     }
 
-    /// ISO 4217.
-    pub(crate) fn currency(&self) -> &str {
-        &self.currency
+    /// Event of the decision that set it.
+    pub(crate) fn set_by(&self) -> Uuid {
+        self.set_by
     }
 
     /// Table of the sums of whole periods: groups of series have no tags.
@@ -152,7 +152,7 @@ pub(super) async fn lock<'a>(
 async fn in_force(tx: &mut PgConnection, tenant: &str) -> sqlx::Result<Vec<InForce>> {
     let mut query = QueryBuilder::new("SELECT * FROM (");
     query.push(IN_FORCE).push_bind(tenant.to_owned());
-    query.push(" ORDER BY budget, decided_at DESC, event_id DESC) AS b WHERE decision = 'set' ORDER BY budget LIMIT ");
+    query.push(" ORDER BY budget, decided_at DESC, event_id DESC) AS b WHERE decision = 'set' ORDER BY enforcement = 'hard' DESC, budget LIMIT ");
     query.push_bind(MAX_BUDGETS);
     query.build().fetch_all(tx).await?.iter().map(decoded).collect()
 }

@@ -5,6 +5,7 @@
 mod accrual;
 mod budget;
 mod charges;
+pub(crate) mod concerned;
 mod days;
 pub mod read;
 mod remembered;

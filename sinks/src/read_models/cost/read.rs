@@ -4,6 +4,7 @@
 
 mod allocation;
 mod anomalies;
+mod billed_until;
 mod budgets;
 mod charges;
 mod filter;
@@ -43,6 +44,7 @@ pub use workloads::{
     CurrencyWorkloads, WorkloadAmounts, WorkloadCost, Workloads, WorkloadsBy, WorkloadsRequest, workloads,
 };
 
+pub(super) use billed_until::{billed_until, of_scope};
 pub(super) use filter::{Days, Source};
 pub(super) use forecast::{HISTORY_DAYS, WEEK, without_gaps};
 

@@ -150,7 +150,7 @@ async fn accruing(
 }
 
 /// Periods that charges cover, by resource and day: the time at which the charge became known, and the end of
-/// its period.
+/// its period. As in `weir_cost_covered_days`, a charge for more than 400 days covers 400.
 async fn covers(
     tx: &mut PgConnection,
     tenant: &str,
@@ -163,10 +163,13 @@ async fn covers(
                    FROM cost_resource AS r
                    JOIN cost_series AS s ON s.tenant_id = r.tenant_id AND s.resource_ref = r.resource_ref
                    JOIN cost_daily AS d ON d.tenant_id = s.tenant_id AND d.series_key = s.series_key
-                  WHERE r.tenant_id = $1 AND s.charge_category = 'Usage' AND d.day < $3) AS c
-          CROSS JOIN LATERAL generate_series(c.day::timestamp, (c.covers_until AT TIME ZONE 'UTC') - interval '1 microsecond',
-                                             interval '1 day') AS g(day)
-          WHERE c.charges > 0 AND c.covers_until IS NOT NULL AND g.day >= $2 AND g.day < $3",
+                  WHERE r.tenant_id = $1 AND s.charge_category = 'Usage' AND d.day >= $2 - 400 AND d.day < $3) AS c
+          CROSS JOIN LATERAL generate_series(
+                  greatest(c.day::timestamp, $2::timestamp),
+                  least((c.covers_until AT TIME ZONE 'UTC'), $3::timestamp, c.day + interval '400 days')
+                    - interval '1 microsecond',
+                  interval '1 day') AS g(day)
+          WHERE c.charges > 0 AND c.covers_until IS NOT NULL",
     )
     .bind(tenant)
     .bind(start)

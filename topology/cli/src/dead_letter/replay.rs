@@ -34,17 +34,20 @@ pub(super) struct Asked {
     pub(super) by: Operator,
 }
 
-/// Counts of replayed and refused records.
+/// Counts of replayed, refused and removed records.
 #[derive(Default)]
 struct Tally {
     selected: u64,
     replayed: u64,
+    /// Records whose rows were removed before they could be replayed.
+    gone: Vec<ParkedPlace>,
+    gone_total: u64,
     refused: Vec<(ParkedPlace, String)>,
     refusals: u64,
 }
 
-/// Refusals that are named one by one; more are only counted.
-const NAMED_REFUSALS: usize = 100;
+/// Refusals, and records that are gone, that are named one by one; more are only counted.
+const MAX_NAMED: usize = 100;
 
 /// Publishes the records, or says what would be published. `No`, if there were none, or some were refused.
 pub(super) async fn replay(
@@ -98,13 +101,22 @@ async fn all(
             }
             tally.selected += 1;
             match one(settling, replayer, (place, asked.dry_run, &asked.by.name)).await {
-                Ok(()) => tally.replayed += 1,
+                Ok(Replayed::Published) => tally.replayed += 1,
+                Ok(Replayed::Gone) => tally.miss(place),
                 Err(Failure::Refused(why)) => tally.refuse(place, &why),
                 Err(Failure::Broken(error)) => return Err(error),
             }
         }
         last = Some(end);
     }
+}
+
+/// Result for one record.
+enum Replayed {
+    /// It was published, or would be.
+    Published,
+    /// Somebody has removed its row meanwhile.
+    Gone,
 }
 
 /// Reason for which one record was not replayed, or not marked as replayed.
@@ -125,53 +137,98 @@ async fn one(
     settling: &mut Settling,
     replayer: &Replayer,
     (place, dry_run, by): (&ParkedPlace, bool, &str),
-) -> Result<(), Failure> {
+) -> Result<Replayed, Failure> {
     let record = settling.record(place).await.context("reading a parked record").map_err(Failure::Broken)?;
-    // Gone meanwhile: somebody has removed the row.
-    let Some(mut record) = record else { return Ok(()) };
+    let Some(mut record) = record else { return Ok(Replayed::Gone) };
     replayer.prepare(place, &mut record).await?;
     if dry_run {
-        return Ok(());
+        return Ok(Replayed::Published);
     }
     replayer.publish(place, &record).await?;
     settling.replayed(place, by).await.context(
         "the last record is published and could not be marked; it will be published once more, which changes nothing",
-    ).map_err(Failure::Broken)
+    ).map_err(Failure::Broken)?;
+    Ok(Replayed::Published)
 }
 
 impl Tally {
     fn refuse(&mut self, place: &ParkedPlace, why: &ReplayError) {
         self.refusals += 1;
-        if self.refused.len() < NAMED_REFUSALS {
+        if self.refused.len() < MAX_NAMED {
             self.refused.push((place.clone(), why.to_string()));
         }
+    }
+
+    fn miss(&mut self, place: &ParkedPlace) {
+        self.gone_total += 1;
+        if self.gone.len() < MAX_NAMED {
+            self.gone.push(place.clone());
+        }
+    }
+
+    /// What was done, in one line.
+    fn told(&self, dry_run: bool) -> String {
+        let would = if dry_run { "would be replayed" } else { "replayed" };
+        let mut parts = vec![format!("{} of {} parked records {would}", self.replayed, self.selected)];
+        let others = [(self.refusals, "refused"), (self.gone_total, "gone")];
+        let others = others.into_iter().filter(|(count, _)| *count > 0);
+        parts.extend(others.map(|(count, word)| format!("{count} {word}")));
+        parts.join(", ")
     }
 }
 
 fn print(tally: &Tally, dry_run: bool, output: Format) -> anyhow::Result<()> {
-    let refused = |(place, why): &(ParkedPlace, String)| {
+    let at = |place: &ParkedPlace| {
         json!({
             "topic": place.partition.topic.name(), "partition": place.partition.partition, "offset": place.offset,
-            "why": why,
         })
+    };
+    let refused = |(place, why): &(ParkedPlace, String)| {
+        let mut refused = at(place);
+        refused["why"] = why.as_str().into();
+        refused
     };
     if output == Format::Table {
         for (place, why) in &tally.refused {
             let at = place.partition;
             note(&format!("{}/{} offset {}: {why}", at.topic, at.partition, place.offset));
         }
+        for place in &tally.gone {
+            let at = place.partition;
+            note(&format!(
+                "{}/{} offset {}: removed before it was replayed",
+                at.topic, at.partition, place.offset
+            ));
+        }
     }
-    let would = if dry_run { "would be replayed" } else { "replayed" };
-    let refused_too = match tally.refusals {
-        0 => String::new(),
-        refusals => format!(", {refusals} refused"),
-    };
     printing::outcome(
         &json!({
             "selected": tally.selected, "replayed": tally.replayed, "dry_run": dry_run,
             "refused": tally.refused.iter().map(refused).collect::<Vec<Value>>(), "refusals": tally.refusals,
+            "gone": tally.gone.iter().map(at).collect::<Vec<Value>>(), "gone_total": tally.gone_total,
         }),
-        &format!("{} of {} parked records {would}{refused_too}", tally.replayed, tally.selected),
+        &tally.told(dry_run),
         output,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Topic;
+    use sinks::TopicPartition;
+
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_gone_is_not_told_as_replayed() {
+        let mut tally = Tally { selected: 3, replayed: 3, ..Tally::default() };
+        assert_eq!(tally.told(false), "3 of 3 parked records replayed");
+        tally.replayed = 2;
+        tally.miss(&ParkedPlace {
+            partition: TopicPartition { topic: Topic::Activity, partition: 0 },
+            offset: 7,
+            replays: 0,
+        });
+        assert_eq!(tally.told(true), "2 of 3 parked records would be replayed, 1 gone");
+    }
 }

@@ -92,6 +92,7 @@ fn print_list(found: &[Value]) {
         "score",
         "route",
         "cost/month",
+        "budget",
         "compliance",
         "approval",
         "decision",
@@ -108,6 +109,7 @@ fn print_list(found: &[Value]) {
             text(change, "score"),
             text(change, "route"),
             monthly(&change["cost_delta"]),
+            text(change, "budget"),
             text(change, "compliance"),
             text(change, "approval"),
             text(change, "decision"),
@@ -141,6 +143,11 @@ fn print_whole(change: &Value) {
         }
     }
     line(&format!("approval     {}{decision}", text(change, "approval")));
+    for (label, name) in [("proposal", "proposal_event_id"), ("good until", "approved_until")] {
+        if !change[name].is_null() {
+            line(&format!("{label:<12} {}", text(change, name)));
+        }
+    }
     line(&format!("approvals    {} of {}", text(change, "approvals"), text(change, "approvals_needed")));
     line(&format!("provisioning {}", text(change, "provisioning")));
     line(&format!("score        {} {}", text(change, "score"), text(change, "route")));
@@ -153,6 +160,9 @@ fn print_whole(change: &Value) {
         ));
     }
     print_cost(change);
+    for budget in budgets(change) {
+        line(&budget);
+    }
     print_compliance(change);
     print_factors(change);
     print_timeline(change);
@@ -180,9 +190,31 @@ fn print_cost(change: &Value) {
     }
 }
 
+/// The verdict of budgets, and the budgets that the change would go beyond.
+fn budgets(change: &Value) -> Vec<String> {
+    let verdict = match text(change, "budget").as_str() {
+        "" => return Vec::new(),
+        "deny" => "deny: a hard budget blocks it".to_owned(),
+        word => word.to_owned(),
+    };
+    let beyond = change["budgets"].as_array().into_iter().flatten().map(|budget| {
+        let [enforcement, name, reason] =
+            ["enforcement", "budget", "reason"].map(|member| text(budget, member));
+        format!("  {enforcement:<10} {name}: {reason}")
+    });
+    std::iter::once(format!("budget       {verdict}")).chain(beyond).collect()
+}
+
+/// Compliance by the policies, and with the waivers in force where that differs.
+fn compliance(change: &Value) -> String {
+    let [word, waived] =
+        ["compliance", "compliance_with_waivers"].map(|name| text(change, name).replace('_', " "));
+    if waived.is_empty() || waived == word { word } else { format!("{word} ({waived} with waivers)") }
+}
+
 /// The verdicts of policies in numbers, and those that are no pass.
 fn print_compliance(change: &Value) {
-    let word = text(change, "compliance").replace('_', " ");
+    let word = compliance(change);
     let policies = &change["policies"];
     if policies.is_null() {
         line(&format!("compliance   {word}"));
@@ -280,6 +312,32 @@ fn text(value: &Value, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_that_blocks_is_told_with_its_reason() {
+        let change = serde_json::json!({"budget": "deny", "budgets": [
+            {"budget": "all", "enforcement": "hard", "reason": "81.12 USD beyond the hard budget all"},
+            {"budget": "core", "enforcement": "soft", "reason": "beyond"},
+        ]});
+        assert_eq!(
+            budgets(&change),
+            [
+                "budget       deny: a hard budget blocks it",
+                "  hard       all: 81.12 USD beyond the hard budget all",
+                "  soft       core: beyond",
+            ]
+        );
+        assert_eq!(budgets(&serde_json::json!({"budget": "within", "budgets": []})), ["budget       within"]);
+    }
+
+    #[test]
+    fn waivers_are_told_where_they_change_the_outcome() {
+        let told = |without: &str, with: &str| {
+            compliance(&serde_json::json!({"compliance": without, "compliance_with_waivers": with}))
+        };
+        assert_eq!(told("fail", "pass"), "fail (pass with waivers)");
+        assert_eq!(told("not_evaluated", "not_evaluated"), "not evaluated");
+    }
 
     #[test]
     fn ids_are_one_part_of_an_address() {

@@ -25,6 +25,7 @@ const POINTS: usize = 31;
 
 /// Arguments of `weir query cost`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct CostArgs {
     #[command(subcommand)]
     about: Option<About>,
@@ -296,7 +297,37 @@ fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        query: Query,
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum Query {
+        Cost(CostArgs),
+    }
+
+    #[test]
+    fn options_of_the_spending_are_refused_before_a_subcommand() {
+        let parsed = |words: &str| Line::try_parse_from(words.split(' '));
+        let Query::Cost(args) =
+            parsed("weir cost --limit 3 --from 2025-05-01").expect("its own options").query;
+        assert!(args.about.is_none() && args.limit == 3);
+        for subcommand in ["recommendations", "export bill.csv", "reconciliation", "workloads"] {
+            assert!(parsed(&format!("weir cost {subcommand}")).is_ok(), "{subcommand}");
+            for option in ["--from 2025-05-01", "--output json", "--where service=EC2"] {
+                assert!(
+                    parsed(&format!("weir cost {option} {subcommand}")).is_err(),
+                    "{option} {subcommand}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn bars_are_as_long_as_amounts_are_large() {

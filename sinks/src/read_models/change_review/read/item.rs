@@ -13,6 +13,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// One change, as it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -37,6 +38,9 @@ pub struct ChangeItem {
     pub environment: Option<String>,
     /// Actor who requested it first.
     pub requested_by: Option<String>,
+    /// Id of the event of the current proposal, which a decision may name.
+    #[serde(default)]
+    pub proposal_event_id: Option<Uuid>,
     /// Time of the current proposal.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub proposed_at: Option<Timestamp>,
@@ -47,6 +51,11 @@ pub struct ChangeItem {
     pub approvals: i16,
     /// Number of approvals that the current proposal needs.
     pub approvals_needed: i16,
+    /// Time at which the approval expires; null: never, or it is not approved. Once that has passed, it may be
+    /// approved anew.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub approved_until: Option<Timestamp>,
     /// Number of facts that were not possible after the facts before them.
     pub impossible_total: i32,
     /// The earliest fact.

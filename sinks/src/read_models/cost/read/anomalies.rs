@@ -140,7 +140,7 @@ pub async fn anomalies(
     let days = Days::of(&mut snapshot, tenant, request.view.instant()).await?;
     // Before the series: reading those turns hash tables off.
     let spends = spends(&mut snapshot, tenant, request, days, (history, to)).await?;
-    let known = Known { tenant, days, instant: request.view.instant() };
+    let known = Known { tenant, instant: request.view.instant() };
     let first_day = known.first_day(&mut snapshot).await?;
     let series = series(&mut snapshot, tenant, request, days, (history, to)).await?;
     let mut complete = series.len() < usize::try_from(MAX_SERIES).unwrap_or(usize::MAX);

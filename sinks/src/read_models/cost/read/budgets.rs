@@ -260,12 +260,12 @@ async fn outlook(
 ) -> Result<Option<BudgetForecast>, ReadError> {
     let (start, end) = period_of(budget.period, today);
     let course = course(snapshot.connection(), tenant, (days, budget), (today, end), known_at).await?;
-    let (over, running) = course.split_at(course.partition_point(|(day, _)| *day < today));
+    let (over, running) = course.known();
     let Some((known_until, _)) = over.last().copied() else { return Ok(None) };
     let to_come = usize::try_from((end - known_until).num_days() - 1).unwrap_or_default();
     let Some(forecast) = forecast::forecast(&without_gaps(over), WEEK, to_come) else { return Ok(None) };
     let float = |text: &str| text.parse::<f64>().unwrap_or_default();
-    // What today has cost so far is a part of what it will.
+    // What the running days have cost so far is a part of what they will.
     let mut sum = float(spent) - running.iter().map(|(_, cost)| cost).sum::<f64>();
     let amount = float(&budget.amount.to_string());
     let mut thresholds = Vec::new();
@@ -283,7 +283,8 @@ async fn outlook(
         // The days that are known may end before the period begins.
         if day.is_some_and(|day| day >= start) {
             sum += point.expected;
-            reach(sum, day);
+            // A running day may be over; a threshold that is not reached yet is not expected in the past.
+            reach(sum, day.map(|day| day.max(today)));
         }
     }
     let rounded = |value: f64| (value * 100.0).round() / 100.0;

@@ -1,4 +1,4 @@
-//! The forecast of what days to come will cost, from the days that are over.
+//! The forecast of what days to come will cost, from the days that are over and billed.
 
 use chrono::{Days as DayCount, NaiveDate};
 use costs::forecast;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     STAGE,
+    billed_until::{billed_until, of_scope},
     filter::{CostFilter, CostView, Days},
 };
 use crate::read_models::snapshot::{Positions, ReadError, Snapshot};
@@ -25,7 +26,8 @@ pub const MAX_FORECAST_DAYS: u16 = 366;
 pub struct CurrencyForecast {
     /// ISO 4217.
     pub currency: String,
-    /// The last day that the forecast knows: the newest that is over and has a cost.
+    /// The last day that the forecast knows: the newest that is over, billed by everybody who has billed within a week, and has a
+    /// cost.
     #[schema(value_type = String, format = Date)]
     pub known_until: NaiveDate,
     /// The model that was best on the past: `seasonal_naive`, `seasonal_mean`, `stl_level`, `stl_damped_trend`, the latter two
@@ -123,9 +125,15 @@ pub async fn forecasts(
     request.filter.push(&mut query);
     query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1, 2) AS c GROUP BY 1 ORDER BY 1");
     let rows = query.build().fetch_all(snapshot.connection()).await?;
+    let mut asked = of_scope(tenant, to, request.view.instant());
+    request.filter.push(&mut asked);
+    let billed = billed_until(snapshot.connection(), asked).await?;
     let mut forecasts = Vec::with_capacity(rows.len());
     for row in &rows {
-        let course = course(row)?;
+        let mut course = course(row)?;
+        if let Some(until) = billed.get(&course.currency) {
+            course.days.retain(|(day, _)| day < until);
+        }
         let purchases = purchases(&mut snapshot, tenant, request, &course.currency, (from, to)).await?;
         forecasts.extend(forecast_of(course, purchases, request.days));
     }

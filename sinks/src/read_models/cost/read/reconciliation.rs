@@ -241,7 +241,7 @@ async fn add_charges(
     let charges = sqlx::query(
         "SELECT s.resource_ref, d.day, s.currency, sum(d.billed)::text AS billed, sum(d.list)::text AS list,
                 max(d.covers_until) AS until, (sum(d.consumed_quantity)
-                FILTER (WHERE lower(s.consumed_unit) IN ('h', 'hr', 'hrs', 'hour', 'hours')))::text AS hours
+                FILTER (WHERE lower(s.consumed_unit) IN ('h', 'hr', 'hrs', 'hour', 'hours', '1 hour', '1 hours')))::text AS hours
            FROM cost_series AS s JOIN cost_daily AS d USING (tenant_id, series_key)
           WHERE s.tenant_id = $1 AND s.resource_ref = ANY($2) AND s.charge_category = 'Usage' AND d.known_at <= $3
           GROUP BY 1, 2, 3 HAVING sum(d.charges) > 0",

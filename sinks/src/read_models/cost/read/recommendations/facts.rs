@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Recommendation, before,
-    usage::{COST, decimal},
+    usage::{decimal, push_cost},
 };
 use crate::read_models::{
     cost::read::filter::{CostFilter, Days},
@@ -84,27 +84,8 @@ pub(super) async fn resources(
     window: (NaiveDate, NaiveDate),
     at: Timestamp,
 ) -> Result<(Vec<Resource>, bool), ReadError> {
-    let (from, to) = window;
-    let mut query = QueryBuilder::new(
-        "SELECT s.currency, s.resource_ref, max(s.resource) AS resource, max(s.provider) AS provider,
-                max(s.billing_account) AS billing_account, max(s.sub_account) AS account, max(s.service) AS service,
-                max(s.service_category) AS service_category, max(s.region) AS region,
-                max(s.tags ->> 'project') AS project,
-                max(coalesce(s.tags ->> 'environment', s.tags ->> 'Environment', s.tags ->> 'env')) AS environment,
-                sum(",
-    );
-    query.push(COST).push(
-        ")::text AS cost, sum(d.charges)::bigint AS charges, min(d.day) AS first_day, max(d.day) AS last_day",
-    );
-    days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), Some(at));
-    filter.push(&mut query);
-    if let Some(reference) = reference {
-        query.push(" AND s.resource_ref = ").push_bind(reference.to_owned());
-    }
-    query.push(" AND s.charge_category = 'Usage' AND s.resource_ref <> '' GROUP BY 1, 2 HAVING sum(");
-    query.push(COST).push(") >= 1 ORDER BY sum(").push(COST).push(") DESC, 1, 2 LIMIT ");
-    query.push_bind(MAX_RESOURCES + 1);
-    let mut rows: Vec<Costing> = query.build_query_as().fetch_all(snapshot.connection()).await?;
+    let (_, to) = window;
+    let mut rows = costings(snapshot, tenant, (days, filter, reference), window, at).await?;
     let most = usize::try_from(MAX_RESOURCES).unwrap_or(usize::MAX);
     let mut complete = rows.len() <= most;
     rows.truncate(most);
@@ -152,6 +133,40 @@ pub(super) async fn resources(
         });
     }
     Ok((found, complete))
+}
+
+/// The resources with their costs in a window, the dearest first; one more than are looked at.
+async fn costings(
+    snapshot: &mut Snapshot,
+    tenant: &TenantId,
+    (days, filter, reference): (Days, &CostFilter, Option<&str>),
+    (from, to): (NaiveDate, NaiveDate),
+    at: Timestamp,
+) -> Result<Vec<Costing>, ReadError> {
+    let mut query = QueryBuilder::new(
+        "SELECT *, amount::text AS cost FROM (
+         SELECT s.currency, s.resource_ref, max(s.resource) AS resource, max(s.provider) AS provider,
+                max(s.billing_account) AS billing_account, max(s.sub_account) AS account, max(s.service) AS service,
+                max(s.service_category) AS service_category, max(s.region) AS region,
+                max(s.tags ->> 'project') AS project,
+                max(coalesce(s.tags ->> 'environment', s.tags ->> 'Environment', s.tags ->> 'env')) AS environment,
+                sum(",
+    );
+    push_cost(&mut query, tenant, (from, to), at);
+    query.push(
+        ") AS amount, sum(d.charges)::bigint AS charges, min(d.day) AS first_day, max(d.day) AS last_day",
+    );
+    days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), Some(at));
+    filter.push(&mut query);
+    if let Some(reference) = reference {
+        query.push(" AND s.resource_ref = ").push_bind(reference.to_owned());
+    }
+    query.push(
+        " AND s.charge_category = 'Usage' AND s.resource_ref <> '' GROUP BY 1, 2) AS r
+          WHERE amount >= 1 ORDER BY amount DESC, currency, resource_ref LIMIT ",
+    );
+    query.push_bind(MAX_RESOURCES + 1);
+    Ok(query.build_query_as().fetch_all(snapshot.connection()).await?)
 }
 
 /// The hours that measurements are read of: whole ones, up to an instant.

@@ -19,8 +19,24 @@ const MAX_USAGES: i64 = 1_000;
 /// Days in which something must have been known for anything to be said.
 const LOOKED_BACK: i64 = 60;
 
-/// Cost of usage: effective cost, where the bill has it, and accruals.
-pub(super) const COST: &str = "(CASE WHEN d.effective = 0 THEN d.billed ELSE d.effective END + d.accrued)";
+/// Adds the cost of usage: effective cost where the bill tells one, and accruals. A bill that tells none has 0 in all of an
+/// account's sums of a day; where another sum of it is not 0, 0 is an effective cost as well, as of what a savings plan takes off.
+pub(super) fn push_cost(
+    query: &mut QueryBuilder<Postgres>,
+    tenant: &TenantId,
+    (from, to): (NaiveDate, NaiveDate),
+    at: Timestamp,
+) {
+    query.push(
+        "(CASE WHEN (s.provider, s.billing_account, d.day) IN (
+               SELECT g.provider, g.billing_account, t.day
+                 FROM cost_daily_group AS t JOIN cost_series AS g USING (tenant_id, series_key)
+                WHERE t.effective <> 0 AND t.tenant_id = ",
+    );
+    query.push_bind(tenant.as_str().to_owned()).push(" AND t.day >= ").push_bind(from);
+    query.push(" AND t.day < ").push_bind(to).push(" AND t.known_at <= ").push_bind(at);
+    query.push(") THEN d.effective ELSE d.billed END + d.accrued)");
+}
 
 /// The usage of a service in one account and region.
 pub(super) struct Usage {
@@ -67,7 +83,8 @@ pub(super) async fn spent(
     at: Timestamp,
 ) -> Result<BTreeMap<String, Decimal>, ReadError> {
     let mut query = QueryBuilder::new("SELECT s.currency, sum(");
-    query.push(COST).push(")::text");
+    push_cost(&mut query, tenant, (from, to), at);
+    query.push(")::text");
     days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), Some(at));
     query.push(" AND s.charge_category <> 'Purchase' GROUP BY 1");
     let rows: Vec<(String, String)> = query.build_query_as().fetch_all(snapshot.connection()).await?;
@@ -143,7 +160,8 @@ pub(super) async fn cost_between(
 ) -> Result<Decimal, ReadError> {
     let days = Days::of(snapshot, tenant, Some(at)).await?;
     let mut query = QueryBuilder::new("SELECT coalesce(sum(");
-    query.push(COST).push("), 0)::text");
+    push_cost(&mut query, tenant, (from, to), at);
+    query.push("), 0)::text");
     days.push(&mut query, tenant.as_str(), (Some(from), Some(to)), Some(at));
     query.push(" AND s.charge_category = 'Usage' AND s.currency = ").push_bind(item.currency.clone());
     if let Some(resource) = &item.resource {
