@@ -59,11 +59,21 @@ pub(super) struct VerifyArgs {
     kept: Option<PathBuf>,
     /// The first entry of a log that a SIEM's copy holds: LOG=INDEX, or INDEX if the file holds one log. held begins each log with
     /// the first entry that is there. By default each begins with entry 0.
-    #[arg(long, value_name = "START", requires = "siem", value_parser = begin)]
+    #[arg(
+        long,
+        value_name = "START",
+        requires = "siem",
+        conflicts_with_all = ["export", "tiles", "proof"],
+        value_parser = begin
+    )]
     from: Vec<Begin>,
     /// The SIEM's copy is of a sink with a filter: each record is checked by itself, and no chain, so that missing entries are
     /// found by the sink's statements alone.
-    #[arg(long, requires = "siem", conflicts_with_all = ["from", "hour", "checkpoint", "witness"])]
+    #[arg(
+        long,
+        requires = "siem",
+        conflicts_with_all = ["export", "tiles", "proof", "from", "hour", "checkpoint", "witness"]
+    )]
     filtered: bool,
     /// Of a SIEM's copy, only what sinks stated in this hour, in UTC, such as 2026-11-29T14: how many records
     /// each was owed, how many the copy holds, misses and holds twice. The file may hold no more than that
@@ -73,7 +83,7 @@ pub(super) struct VerifyArgs {
         value_name = "HOUR",
         requires = "siem",
         value_parser = hour,
-        conflicts_with_all = ["from", "checkpoint", "witness", "kept"]
+        conflicts_with_all = ["export", "tiles", "proof", "from", "checkpoint", "witness", "kept"]
     )]
     hour: Option<Timestamp>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
