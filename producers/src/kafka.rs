@@ -110,8 +110,9 @@ impl Producer {
         envelope: &Envelope,
         hop: Option<&TraceContext>,
     ) -> Result<Delivery, SendError> {
-        let (waiter, delivery) = one_delivery(envelope.event.topic());
-        match self.enqueue(&self.encode(envelope, hop), waiter) {
+        let record = self.encode(envelope, hop);
+        let (waiter, delivery) = one_delivery(envelope.event.topic(), record.bytes);
+        match self.enqueue(&record, waiter) {
             Ok(()) => Ok(delivery),
             Err((SendProblem::Now(error), _)) => Err(error),
             Err((SendProblem::Undeliverable(failure), waiter)) => {

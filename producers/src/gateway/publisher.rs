@@ -1,10 +1,12 @@
 //! Destination of the gateway's events: Kafka, or a fake in tests.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -18,7 +20,29 @@ use crate::kafka::{
 };
 
 /// Resolves when the event is acknowledged or has failed.
-pub type Delivery = BoxFuture<'static, Result<Acknowledged, DeliveryFailure>>;
+pub struct Delivery {
+    outcome: BoxFuture<'static, Result<Acknowledged, DeliveryFailure>>,
+    /// Bytes that the event takes in the send queue.
+    pub(super) bytes: usize,
+}
+
+impl Delivery {
+    /// The delivery of an event that takes so many bytes in the send queue.
+    pub fn new(
+        bytes: usize,
+        outcome: impl Future<Output = Result<Acknowledged, DeliveryFailure>> + Send + 'static,
+    ) -> Self {
+        Self { outcome: outcome.boxed(), bytes }
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<Acknowledged, DeliveryFailure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.outcome.as_mut().poll(cx)
+    }
+}
 
 /// Publishes events and reports the outcome of each.
 pub trait Publisher: Send + Sync + 'static {
@@ -45,7 +69,8 @@ pub trait Publisher: Send + Sync + 'static {
 
 impl Publisher for Producer {
     fn publish(&self, envelope: &Envelope, hop: Option<&TraceContext>) -> Result<Delivery, SendError> {
-        self.send_within(envelope, hop.or(envelope.trace.as_ref())).map(FutureExt::boxed)
+        let sent = self.send_within(envelope, hop.or(envelope.trace.as_ref()))?;
+        Ok(Delivery::new(sent.bytes(), sent))
     }
 
     fn health(&self) -> Health {

@@ -222,7 +222,7 @@ fn send<'a>(
         };
         match app.publisher.publish(&envelope, hop) {
             Ok(delivery) => {
-                let queued = Queued::new(part, &envelope);
+                let queued = Queued::new(part, delivery.bytes);
                 let skewed = Envelope::is_ahead_of(envelope.occurred_at, now);
                 let place = Place { index, id: envelope.id, skewed };
                 underway.push(Underway::new(place, (delivery, queued), &app.in_hand));

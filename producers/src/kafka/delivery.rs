@@ -94,13 +94,23 @@ impl DeliveryFailure {
 /// Resolves when the record is acknowledged or has failed.
 #[must_use = "the event is stored only when its delivery says so"]
 #[derive(Debug)]
-pub struct Delivery(oneshot::Receiver<Result<Acknowledged, DeliveryFailure>>);
+pub struct Delivery {
+    outcome: oneshot::Receiver<Result<Acknowledged, DeliveryFailure>>,
+    bytes: usize,
+}
+
+impl Delivery {
+    /// Bytes that the record takes in the send queue.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
 
 impl Future for Delivery {
     type Output = Result<Acknowledged, DeliveryFailure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(DeliveryFailure::Stopped)))
+        Pin::new(&mut self.outcome).poll(cx).map(|answer| answer.unwrap_or(Err(DeliveryFailure::Stopped)))
     }
 }
 
@@ -115,9 +125,9 @@ enum Whom {
     Many(Arc<Tally>),
 }
 
-pub(super) fn one_delivery(topic: Topic) -> (Box<Waiter>, Delivery) {
-    let (sender, receiver) = oneshot::channel();
-    (Box::new(Waiter { topic, whom: Whom::One(sender) }), Delivery(receiver))
+pub(super) fn one_delivery(topic: Topic, bytes: usize) -> (Box<Waiter>, Delivery) {
+    let (sender, outcome) = oneshot::channel();
+    (Box::new(Waiter { topic, whom: Whom::One(sender) }), Delivery { outcome, bytes })
 }
 
 impl Waiter {
@@ -150,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_producer_that_goes_away_answers_its_waiters() {
-        let (waiter, delivery) = one_delivery(Topic::Activity);
+        let (waiter, delivery) = one_delivery(Topic::Activity, 0);
         drop(waiter);
         assert_eq!(delivery.await, Err(DeliveryFailure::Stopped));
     }

@@ -76,7 +76,7 @@ pub enum FileDefect {
         /// Offset in the (decompressed) file.
         at: u64,
     },
-    /// What its carriers unpack to is larger than the room for it.
+    /// The content of its carriers is larger than the room for it.
     #[error("its compressed data unpack to more bytes than are taken at once")]
     TooManyBytes,
     /// Its carriers hold more records than there is room for.

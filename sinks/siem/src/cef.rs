@@ -107,7 +107,7 @@ fn fields(message: &Message, value: &Value) -> Vec<(&'static str, String)> {
     fields
 }
 
-/// What the event is about: the first of its resources, or what stands in their place in a record of its class.
+/// The object of the event: the first of its resources, or what stands in their place in a record of its class.
 pub(crate) fn about(value: &Value) -> Option<&str> {
     ABOUT.iter().find_map(|pointer| value.pointer(pointer).and_then(Value::as_str))
 }

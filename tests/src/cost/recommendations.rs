@@ -127,7 +127,7 @@ fn told(items: &[Recommendation]) -> Vec<(RecommendationKind, &str, &str)> {
 const NOW: &str = "as_of=2025-06-15T00:00:00Z";
 
 /// A line of a report of AWS about the idle machine: amounts in cents, billed and effective.
-fn line(n: u64, sku: &str, (billed, effective): (i64, i64), day: i64) -> Envelope {
+fn line(n: u64, sku: &str, billed: i64, effective: i64, day: i64) -> Envelope {
     let mut envelope = charge(n, billed, day * 86_400, at("2025-05-20T00:00:00Z"));
     let usage = columns(&mut envelope);
     (usage.provider_name, usage.billing_currency) = ("AWS".into(), "USD".into());
@@ -144,9 +144,9 @@ async fn what_a_savings_plan_covers_costs_what_the_plan_does() {
     let mut member = Place::at(api.database.clone()).await.member(0).await;
     let mut events = Vec::new();
     for (n, day) in (10_000_u64..).zip(0..45) {
-        events.push(line(n, "covered", (1_000, 700), day));
+        events.push(line(n, "covered", 1_000, 700, day));
         // The plan takes the price on demand off the bill.
-        events.push(line(n + 1_000, "negation", (-1_000, 0), day));
+        events.push(line(n + 1_000, "negation", -1_000, 0, day));
     }
     let idle = (100_u64..).zip(0..14 * 24);
     events.extend(idle.map(|(n, hour)| measured(n, IDLE, ("CPUUtilization", "1".to_owned()), hour)));

@@ -6,5 +6,6 @@ mod delivery;
 mod formats;
 mod kills;
 mod notices;
+mod parking_limit;
 mod receiver;
 mod receivers;

@@ -110,10 +110,11 @@ impl Publisher for Scripted {
         self.hops.lock().expect("no test panics with it").push(hop.cloned());
         let offset = self.offset.fetch_add(1, Ordering::Relaxed);
         let stored = Acknowledged { topic: envelope.event.topic(), partition: 3, offset };
+        let bytes = envelope.native.as_ref().map_or(0, |native| native.record.len());
         Ok(match fate {
-            Fate::Fails(failure) => future::ready(Err(failure)).boxed(),
-            Fate::NeverHeardOf => future::pending().boxed(),
-            _ => future::ready(Ok(stored)).boxed(),
+            Fate::Fails(failure) => Delivery::new(bytes, future::ready(Err(failure))),
+            Fate::NeverHeardOf => Delivery::new(bytes, future::pending()),
+            _ => Delivery::new(bytes, future::ready(Ok(stored))),
         })
     }
 

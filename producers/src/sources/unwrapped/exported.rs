@@ -1,128 +1,117 @@
-//! Records of exports whose members are named in lower case, since the engine that wrote them keeps no other names (Athena, Glue,
-//! Hive, Spark): in the spelling of the source, by which rules find its members.
+//! CloudTrail records of exports whose members are named in lower case, since the engine that wrote them keeps no other names
+//! (Athena, Glue, Hive, Spark): in the spelling of the source, by which rules find its members.
 
 use serde_json::{Map, Value};
 
 use crate::sources::{SourceFormat, fields::Fields};
 
-/// Spelling of a source's members.
-struct Spelling {
-    /// Members of which every record of the source has some.
-    marks: &'static [&'static str],
-    /// Members at any depth that are not in lower case at the source.
-    names: &'static [&'static str],
-    /// Members of the record, in lower case, whose own members others have named.
-    foreign: &'static [&'static str],
-}
-
-const CLOUDTRAIL: Spelling = Spelling {
-    marks: &["eventName", "eventID", "userIdentity"],
-    names: &[
-        "accessKeyId",
-        "accountId",
-        "additionalEventData",
-        "apiVersion",
-        "assumedRoot",
-        "awsRegion",
-        "cipherSuite",
-        "clientProvidedHostHeader",
-        "creationDate",
-        "credentialId",
-        "ec2IssuedInVpc",
-        "ec2RoleDelivery",
-        "edgeDeviceDetails",
-        "errorCode",
-        "errorMessage",
-        "eventCategory",
-        "eventID",
-        "eventName",
-        "eventSource",
-        "eventTime",
-        "eventType",
-        "eventVersion",
-        "federatedProvider",
-        "identityProvider",
-        "identityStoreArn",
-        "inScopeOf",
-        "insightDetails",
-        "invokedBy",
-        "issuerType",
-        "managementEvent",
-        "mfaAuthenticated",
-        "onBehalfOf",
-        "principalId",
-        "readOnly",
-        "recipientAccountId",
-        "requestID",
-        "requestParameters",
-        "responseElements",
-        "serviceEventDetails",
-        "sessionContext",
-        "sessionCredentialFromConsole",
-        "sessionIssuer",
-        "sharedEventID",
-        "sourceAccount",
-        "sourceArn",
-        "sourceIPAddress",
-        "sourceIdentity",
-        "tlsDetails",
-        "tlsVersion",
-        "userAgent",
-        "userId",
-        "userIdentity",
-        "userName",
-        "vpcEndpointAccountId",
-        "vpcEndpointId",
-        "webIdFederationData",
-    ],
-    foreign: &["additionaleventdata", "requestparameters", "responseelements", "serviceeventdetails"],
-};
+/// Members of which every row has some, as they stand in its text.
+const MARKS: [&str; 3] = ["\"eventname\"", "\"eventid\"", "\"useridentity\""];
+/// Members of CloudTrail's records, in lower case, whose own members others have named.
+const FOREIGN: [&str; 4] =
+    ["additionaleventdata", "requestparameters", "responseelements", "serviceeventdetails"];
+/// Members of CloudTrail's records at any depth that are not in lower case at the source.
+const NAMES: &[&str] = &[
+    "accessKeyId",
+    "accountId",
+    "additionalEventData",
+    "apiVersion",
+    "assumedRoot",
+    "awsRegion",
+    "cipherSuite",
+    "clientProvidedHostHeader",
+    "creationDate",
+    "credentialId",
+    "ec2IssuedInVpc",
+    "ec2RoleDelivery",
+    "edgeDeviceDetails",
+    "errorCode",
+    "errorMessage",
+    "eventCategory",
+    "eventID",
+    "eventName",
+    "eventSource",
+    "eventTime",
+    "eventType",
+    "eventVersion",
+    "federatedProvider",
+    "identityProvider",
+    "identityStoreArn",
+    "inScopeOf",
+    "insightDetails",
+    "invokedBy",
+    "issuerType",
+    "managementEvent",
+    "mfaAuthenticated",
+    "onBehalfOf",
+    "principalId",
+    "readOnly",
+    "recipientAccountId",
+    "requestID",
+    "requestParameters",
+    "responseElements",
+    "serviceEventDetails",
+    "sessionContext",
+    "sessionCredentialFromConsole",
+    "sessionIssuer",
+    "sharedEventID",
+    "sourceAccount",
+    "sourceArn",
+    "sourceIPAddress",
+    "sourceIdentity",
+    "tlsDetails",
+    "tlsVersion",
+    "userAgent",
+    "userId",
+    "userIdentity",
+    "userName",
+    "vpcEndpointAccountId",
+    "vpcEndpointId",
+    "webIdFederationData",
+];
 
 /// The record in the spelling of its source. `None` if it has that already.
 pub(super) fn respelled(format: SourceFormat, text: &str) -> Option<String> {
-    let spelling = &CLOUDTRAIL;
-    if format != SourceFormat::CloudTrail || !spelling.is_lost_in(text) {
+    if format != SourceFormat::CloudTrail || !is_in_lower_case(text) {
         return None;
     }
     let record: Map<String, Value> = serde_json::from_str(text).ok()?;
     let members = record.into_iter().filter_map(|(name, value)| {
         let value = opened(value)?;
-        let is_foreign = spelling.foreign.contains(&name.as_str());
-        Some((spelling.of(name), if is_foreign { value } else { spelling.within(value) }))
+        let is_foreign = FOREIGN.contains(&name.as_str());
+        Some((spelled(name), if is_foreign { value } else { within(value) }))
     });
     Some(Value::Object(members.collect()).to_string())
 }
 
-impl Spelling {
-    /// Whether the record names its members in lower case alone, the source's among them. One that somebody has put together
-    /// is left as it is.
-    fn is_lost_in(&self, text: &str) -> bool {
-        let lower: Vec<String> = self.marks.iter().map(|mark| mark.to_ascii_lowercase()).collect();
-        // Most records are spelled as at the source, and are not parsed.
-        if !lower.iter().any(|mark| text.contains(&format!("\"{mark}\""))) {
-            return false;
-        }
-        Fields::parse(text).is_ok_and(|fields| {
-            let is_lower = |name: &str| !name.contains(|letter: char| letter.is_ascii_uppercase());
-            lower.iter().any(|mark| fields.exactly(mark)) && fields.entries().all(|(name, _)| is_lower(name))
-        })
+/// Whether the record names its members in lower case alone, the source's among them. One that somebody has put together
+/// is left as it is.
+fn is_in_lower_case(text: &str) -> bool {
+    // Most records are spelled as at the source, and are not parsed.
+    if !MARKS.iter().any(|mark| text.contains(mark)) {
+        return false;
     }
+    Fields::parse(text).is_ok_and(|fields| {
+        let is_lower = |name: &str| !name.contains(|letter: char| letter.is_ascii_uppercase());
+        MARKS.iter().any(|mark| fields.exactly(mark.trim_matches('"')))
+            && fields.entries().all(|(name, _)| is_lower(name))
+    })
+}
 
-    fn of(&self, name: String) -> String {
-        let known = self.names.iter().find(|known| known.eq_ignore_ascii_case(&name));
-        known.map_or(name, |known| (*known).to_owned())
-    }
+fn spelled(name: String) -> String {
+    let known = NAMES.iter().find(|known| known.eq_ignore_ascii_case(&name));
+    known.map_or(name, |known| (*known).to_owned())
+}
 
-    /// The value with its members in the source's spelling, without those that are null.
-    fn within(&self, value: Value) -> Value {
-        match value {
-            Value::Object(members) => {
-                let members = members.into_iter().filter(|(_, value)| !value.is_null());
-                Value::Object(members.map(|(name, value)| (self.of(name), self.within(value))).collect())
-            }
-            Value::Array(elements) => elements.into_iter().map(|element| self.within(element)).collect(),
-            plain => plain,
+/// The value with its members in the source's spelling, without those that are null.
+fn within(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(members.map(|(name, value)| (spelled(name), within(value))).collect())
         }
+        Value::Array(elements) => elements.into_iter().map(within).collect(),
+        plain => plain,
     }
 }
 

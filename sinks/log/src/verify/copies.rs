@@ -32,7 +32,7 @@ pub enum Repeats {
     Refused,
 }
 
-/// What is known of a log besides its copies.
+/// Evidence about a log besides its copies.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Evidence<'a> {
     /// Checkpoints with every signature that is demanded.
@@ -44,7 +44,7 @@ pub struct Evidence<'a> {
     pub kept: &'a [Hash],
 }
 
-/// What was found of one log.
+/// Result of checking one log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Checked {
     /// Number of entries that were looked at.

@@ -79,7 +79,7 @@ struct Unlogged {
     last_offset: i64,
 }
 
-/// What was found of one log.
+/// Result of verifying one log.
 struct Found {
     checked: Checked,
     fault: Option<Fault>,

@@ -30,7 +30,7 @@ pub(super) fn verify(dir: &Path, trust: &Trust, notes: &[String]) -> anyhow::Res
     Ok(Report { rewritten, ..Report::of(found) })
 }
 
-/// What was found of one log.
+/// Result of verifying one log.
 struct Checked {
     entries: u64,
     fault: Option<Fault>,

@@ -1,4 +1,4 @@
-//! What copies say of a log's leaves, and what the leaves must then have been.
+//! Claims of copies about a log's leaves, and the leaves that fit them.
 
 use super::{CopyEntry, Evidence};
 use crate::{checkpoint::Checkpoint, hash::Hash, verify::is_of};
@@ -67,7 +67,7 @@ impl<'k> Claims<'k> {
     }
 
     /// The leaves that the newest checkpoints cover, if they can be determined from the claims; else the likeliest ones.
-    /// What a trusted checkpoint covers goes before what others do.
+    /// Entries that a trusted checkpoint covers go before those that others do.
     pub(super) fn resolve(&self, evidence: &Evidence<'_>) -> Vec<Hash> {
         let likeliest = self.likeliest();
         let length = likeliest.len() as u64;
